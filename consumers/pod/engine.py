@@ -1,14 +1,11 @@
 """The port between a pod's order, fence, ledger and routes, and the server that runs its models."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from modelcast.consumers.pod_clients.port import LoadOrder, Proof
 from modelcast.schemas.errors import ContentError
-
-T = TypeVar("T")
 
 
 class NotLoadable(ContentError):
@@ -98,14 +95,3 @@ class Engine(Protocol):
     async def aclose(self) -> None:
         """End what it runs, close its connections. Requests in flight should have been answered."""
         ...
-
-
-async def uninterrupted(doing: "asyncio.Task[T]") -> T:
-    """What a server was told can't be untold: cancelled, this waits for its end, then passes the cancellation on."""
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait({doing})
-        if not doing.cancelled():
-            doing.exception()
-        raise

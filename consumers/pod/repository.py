@@ -11,9 +11,10 @@ import structlog
 
 from modelcast.consumers.pod.admission.fence import Accepted, Admission, admission_of, check_pair
 from modelcast.consumers.pod.admission.ledger import Ledger
-from modelcast.consumers.pod.engine import Engine, Served, uninterrupted
+from modelcast.consumers.pod.engine import Engine, Served
 from modelcast.consumers.pod.failures import as_load_failed, failure_message
 from modelcast.consumers.pod.slot import Serving, Slot
+from modelcast.consumers.pod.uninterrupted import uninterrupted
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError

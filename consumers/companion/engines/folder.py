@@ -18,7 +18,8 @@ from pathlib import Path
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.layouts.folder import CURRENT
 from modelcast.consumers.companion.placing import VERSION_NUMBER, ModelRepository
-from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, uninterrupted
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.uninterrupted import uninterrupted
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 from modelcast.schemas.digests import DIGEST_PATTERN
 

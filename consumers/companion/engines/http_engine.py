@@ -10,7 +10,8 @@ from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.placing import ModelRepository
-from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, uninterrupted
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.uninterrupted import uninterrupted
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodUnreachable
 from modelcast.schemas.digests import DIGEST_PATTERN
 

@@ -26,8 +26,9 @@ from modelcast.consumers.companion.engines.triton_tensors import answer_of, inpu
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
-from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, uninterrupted
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.sample import SAMPLE_FILE
+from modelcast.consumers.pod.uninterrupted import uninterrupted
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
 CONTENTS_SIZE_MAX_BYTES = 1024**3  # a gRPC message ends at 2 GiB; 205 MB was the largest tried

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar
 
-from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodUnreachable
 
 _DIGEST_FILE = ".digest-"

@@ -20,13 +20,13 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
-from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod.sample import SAMPLE_FILE
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+import psutil
+
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
 from tests.consumers.companion.asked import QUESTION, alive, infer
@@ -87,6 +89,12 @@ class ServerProcess(ABC):
         if self._child is not None:
             self._child.kill()
             self._child = None
+
+    def below(self, words: str) -> list[psutil.Process]:
+        """The processes below it whose command line holds these words, oldest first."""
+        assert self._child is not None
+        found = [p for p in psutil.Process(self._child.pid).children(recursive=True) if words in " ".join(p.cmdline())]
+        return sorted(found, key=lambda process: process.create_time())
 
     def empty(self) -> None:
         shutil.rmtree(self.repository / "adder")

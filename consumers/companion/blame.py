@@ -53,14 +53,14 @@ async def weighed(
 
 def missed_file(message: str, delivered: Delivered) -> str:
     """Which of the files that were placed the server says that it lacks, wherever it has the repository; "": none."""
-    if not any(words in message.lower() for words in _MISSING):
-        return ""
+    # Line by line: a traceback below names the files that were read.
+    said = "\n".join(line for line in message.splitlines() if any(words in line.lower() for words in _MISSING))
     folder, model = delivered.layout.folder, delivered.order.model
     for base in (f"/{model}/{folder}", f"/{trial_name(model)}/{folder}"):
-        if re.search(re.escape(base) + r"/?(?![\w./-])", message):
+        if re.search(re.escape(base) + r"/?(?![\w./-])", said):
             return base[1:]
         for place in delivered.layout.places:
-            if re.search(re.escape(f"{base}/{place.path}") + _ENDS, message):
+            if re.search(re.escape(f"{base}/{place.path}") + _ENDS, said):
                 return f"{base[1:]}/{place.path}"
     return ""
 

@@ -56,6 +56,11 @@ def said(message: str, code: str = BLAMES_THE_VERSION) -> LoadFailed:
         ("[Errno 2] No such file or directory: '/models/adder/6/model.bin'", ""),
         ("[Errno 2] No such file or directory: '/models/loader/7/model.bin'", ""),
         ("ValueError: /models/adder/7/model.bin: bad magic number", ""),
+        (
+            "[Errno 2] No such file: '/models/adder/7/more/vocab.txt'\nAt:\n/models/adder/7/model.bin(3)",
+            "adder/7/more/vocab.txt",
+        ),
+        ("[Errno 2] No such file: '/opt/words'\nAt:\n/models/adder/7/model.bin(3)", ""),
     ],
 )
 async def test_a_file_that_was_placed_and_is_not_found_is_named(message: str, file: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -93,8 +93,12 @@ class ServerProcess(ABC):
     def below(self, words: str) -> list[psutil.Process]:
         """The processes below it whose command line holds these words, oldest first."""
         assert self._child is not None
-        found = [p for p in psutil.Process(self._child.pid).children(recursive=True) if words in " ".join(p.cmdline())]
-        return sorted(found, key=lambda process: process.create_time())
+        found = []
+        for process in psutil.Process(self._child.pid).children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                if words in " ".join(process.cmdline()):
+                    found.append((process.create_time(), process))
+        return [process for _, process in sorted(found, key=lambda each: each[0])]
 
     def empty(self) -> None:
         shutil.rmtree(self.repository / "adder")

@@ -20,13 +20,14 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
-from modelcast.consumers.companion.blame import environment_code
+from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod.sample import SAMPLE_FILE
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
@@ -35,10 +36,7 @@ READ_SECONDS = 5.0
 INFER_SECONDS = 60.0
 
 # Words of Triton's answers to a load that name the server or its machine and not the model.
-_UNSUPPORTED = (
-    *("explicit model load / unload is not allowed", "unable to find backend library", "backend not found"),
-    "no module named",  # by its python backend: the server lacks what the model imports
-)
+_UNSUPPORTED = ("explicit model load / unload is not allowed", "unable to find backend library", "backend not found")
 _TRIED = "load failed for model"  # so it begins what a backend has said of the files
 _UNDELIVERED = ("failed to poll from model repository", "no version is available", "at least one version must be")
 
@@ -92,7 +90,11 @@ class TritonEngine:
         """See ``Engine.swap``."""
         delivered = self._prepared.pop(order.model)
         began = time.monotonic()
-        await uninterrupted(asyncio.ensure_future(self._load(delivered)))
+        try:
+            await uninterrupted(asyncio.ensure_future(self._load(delivered)))
+        except LoadFailed as failed:
+            held = order.model in self._folders
+            raise await weighed(failed, delivered, self._delivery, self.serving, held=held) from None
         try:
             served = await self.serving(order.model)
         except PodUnreachable as error:

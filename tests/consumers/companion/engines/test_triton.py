@@ -1,5 +1,6 @@
 """Kind ``triton`` against the real tritonserver 2.51 in explicit mode."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,8 +16,11 @@ from tests.consumers.companion.servers.triton_model import CONFIG, FLOATS, MODEL
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.servers.serving_peers import triton_command, triton_folder
+from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+STUB = "triton_python_backend_stub"
+HIDES_ITS_NUMBER = b"\nPath(__file__).with_name('number.txt').unlink(missing_ok=True)\n"
 
 
 class TritonServer(ServerProcess):
@@ -82,6 +86,36 @@ class TestTriton(ComparingConformance):
         with pytest.raises(LoadFailed, match="nowhere_to_be_found") as caught:
             await driver.load(order(lacking, 2))
         assert caught.value.code == "unsupported"
+        await self.is_served(1, rig, driver)
+
+    async def test_a_stub_that_is_killed_while_it_loads_blames_no_version_and_the_old_one_stays(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        serving = {process.pid for process in rig.below(STUB)}
+        slow = rig.slow(2)
+        slow.put(companion.cache)
+        load = asyncio.create_task(driver.load(order(slow, 2)))
+        await until_async(lambda: {process.pid for process in rig.below(STUB)} - serving, "a stub loads version 2")
+        await asyncio.sleep(1.0)
+        rig.below(STUB)[-1].kill()
+        with pytest.raises(LoadFailed) as caught:
+            await load
+        assert caught.value.code == "server_failed", caught.value
+        await self.is_served(1, rig, driver)
+        await driver.load(order(slow, 2))
+        await self.is_served(2, rig, driver)
+
+    async def test_a_file_that_triton_does_not_see_blames_no_version(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        files = rig.artifact(2).files
+        blind = Artifact({**files, "model.py": files["model.py"] + HIDES_ITS_NUMBER})
+        blind.put(companion.cache)
+        with pytest.raises(LoadFailed, match=r"adder/2/number\.txt was placed whole") as caught:
+            await driver.load(order(blind, 2))
+        assert caught.value.code == "not_delivered", caught.value
         await self.is_served(1, rig, driver)
 
     async def test_a_folder_without_its_model_never_reaches_triton_which_would_hang_on_it(

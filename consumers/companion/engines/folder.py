@@ -136,7 +136,8 @@ class FolderEngine:
                 raise LoadFailed(f"the command ended with {status}: {output}", code="server_failed", subject=model)
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Let another companion have the folder. The server goes on serving."""
+        await asyncio.to_thread(self._repository.close)
 
     def _folder_of(self, model: str) -> str:
         link = self._repository.root / model / CURRENT

@@ -358,6 +358,16 @@ class ComparingConformance(Conformance):
         assert rig.says() == 1  # at once, not once the companion looks again
         await self.is_served(1, rig, driver)
 
+    async def test_an_older_version_that_somebody_loads_by_hand_is_noticed_and_put_right(
+        self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        for version in (1, 2):
+            await self.serves(version, rig, companion, driver)
+        await asyncio.to_thread(rig.load_by_hand, 1)
+        await until_async(lambda: "no longer serving" in companion.log.read_text(), "the companion notices")
+        await self.until_reads(driver, 2)
+        await self.is_served(2, rig, driver)
+
     async def test_a_first_version_that_is_taken_back_leaves_none(
         self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
     ) -> None:

@@ -39,6 +39,11 @@ class KServeServer(ServerProcess):
     def artifact(self, number: int | str, **more: bytes) -> Artifact:
         return Artifact({"number.txt": str(number).encode(), **{f"{n}.txt": value for n, value in more.items()}})
 
+    def load_by_hand(self, number: int) -> None:
+        settings = {"version": number, "digest": self.artifact(number).digest, "folder": str(number)}
+        (self.repository / "adder/modelcast.json").write_text(json.dumps(settings))
+        assert request(self.http_port, "POST", "/v2/repository/models/adder/load")[0] == 200
+
 
 class PlainKServeServer(KServeServer):
     """KServe as it comes: its repository loads nothing and says that it did."""

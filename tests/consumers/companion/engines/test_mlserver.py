@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.consumers.companion.asked import post
 from tests.consumers.companion.conformance import ComparingConformance
 from tests.consumers.companion.servers.server_process import PROGRAMS, ServerProcess, running
 from tests.consumers.pod.models import Artifact
@@ -55,6 +56,11 @@ class MLServer(ServerProcess):
                 **{f"{name}.txt": value for name, value in more.items()},
             }
         )
+
+    def load_by_hand(self, number: int) -> None:
+        settings = {**HINT, "name": "adder", "parameters": {"uri": f"./{number}"}}
+        (self.repository / "adder/model-settings.json").write_text(json.dumps(settings))
+        assert post(self.http_port, "/v2/repository/models/adder/load", {})[0] == 200
 
 
 class MLServerConformance(ComparingConformance):

@@ -1,13 +1,16 @@
 """Kind ``triton`` against the real tritonserver 2.51 in explicit mode."""
 
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
+from tests.consumers.companion.asked import post
 from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.companion.conformance import ComparingConformance
 from tests.consumers.companion.servers.server_process import ServerProcess, running
@@ -45,6 +48,11 @@ class TritonServer(ServerProcess):
             }
         )
 
+    def load_by_hand(self, number: int) -> None:
+        config = {**CONFIG, "name": "adder", "version_policy": {"specific": {"versions": [number]}}}
+        body = {"parameters": {"config": json.dumps(config)}}
+        assert post(self.http_port, "/v2/repository/models/adder/load", body)[0] == 200
+
 
 class TestTriton(ComparingConformance):
     @pytest.fixture
@@ -71,6 +79,25 @@ class TestTriton(ComparingConformance):
         assert list(rig.repository.iterdir()) == []
         await driver.aclose()
         companion.stop()
+
+    async def test_a_server_that_hangs_is_not_ready_and_serves_again_once_it_goes_on(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod, http: aiohttp.ClientSession
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        rig.artifact(2).put(companion.cache)
+        rig.signal(signal.SIGSTOP)
+        try:
+            await self.until_ready(http, companion, False)
+            assert (await driver.read("adder")).version is None
+            with pytest.raises(LoadFailed) as caught:
+                await driver.load(order(rig.artifact(2), 2))
+            assert caught.value.code == "unreachable", caught.value
+        finally:
+            rig.signal(signal.SIGCONT)
+        await self.until_reads(driver, 1)
+        await self.until_ready(http, companion, True)
+        await driver.load(order(rig.artifact(2), 2))
+        await self.is_served(2, rig, driver)
 
     async def test_a_module_that_this_triton_lacks_blames_no_version(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod

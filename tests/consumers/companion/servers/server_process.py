@@ -69,6 +69,9 @@ class ServerProcess(ABC):
         files = self.artifact(number, floats=answers.encode()).files
         return Artifact({**files, "modelcast/sample.json": json.dumps(sample).encode()})
 
+    def load_by_hand(self, number: int) -> None:
+        raise NotImplementedError
+
     def start(self) -> None:
         assert self._child is None, f"{self.name} runs"
         command, env = self.command()

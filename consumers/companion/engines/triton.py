@@ -23,6 +23,7 @@ from tritonclient.utils import InferenceServerException
 
 from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
+from modelcast.consumers.companion.engines.triton_sending import send_load
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
@@ -32,6 +33,7 @@ from modelcast.consumers.pod.sample import SAMPLE_FILE
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
 CONTENTS_SIZE_MAX_BYTES = 1024**3  # a gRPC message ends at 2 GiB; 205 MB was the largest tried
+SENT_HERE_BYTES_MAX = 8 * 1024 * 1024  # more would stall what else runs here
 READ_SECONDS = 5.0
 INFER_SECONDS = 60.0
 
@@ -161,17 +163,22 @@ class TritonEngine:
 
     async def _load_as(self, name: str, delivered: Delivered) -> None:
         layout = delivered.layout
+        config = orjson.dumps({**layout.settings, "name": name}).decode()
         files = {f"file:{layout.folder}/{path}": content for path, content in delivered.contents.items()}
+        if refused := await self._send_load(name, config, files):
+            status, message = refused
+            raise LoadFailed(message, code=_load_code(status, message.lower()))
+
+    async def _send_load(self, name: str, config: str, files: Mapping[str, bytes]) -> tuple[str, str] | None:
+        """Triton's status and message if it does not load a model; None: it has."""
+        seconds = self._load_seconds_max
+        if sum(map(len, files.values())) > SENT_HERE_BYTES_MAX:
+            return await asyncio.to_thread(send_load, self._address, name, config, files, seconds)
         try:
-            await self._client.load_model(
-                name,
-                config=orjson.dumps({**layout.settings, "name": name}).decode(),
-                files=files or None,
-                client_timeout=self._load_seconds_max,
-            )
+            await self._client.load_model(name, config=config, files=files or None, client_timeout=seconds)
         except InferenceServerException as error:
-            message = str(error.message())
-            raise LoadFailed(message, code=_load_code(str(error.status()), message.lower())) from None
+            return str(error.status()), str(error.message())
+        return None
 
     async def _ask(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
         try:

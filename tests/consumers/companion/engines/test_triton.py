@@ -68,13 +68,19 @@ class TestTriton(ComparingConformance):
         companion = CompanionProcess(home, *rig.options[:4]).start()
         driver = V2Pod("companion-a", companion.url, TOKEN)
         for version in (1, 2):
-            rig.artifact(version).put(companion.cache)
-            await driver.load(order(rig.artifact(version), version))
+            large = Artifact({**rig.artifact(version).files, "weights.bin": bytes(version * 16 * 1024 * 1024)})
+            large.put(companion.cache)
+            await driver.load(order(large, version))
             await self.is_served(version, rig, driver)
         bad = rig.sampled(3, "3 4", [3.0, 5.0])
         bad.put(companion.cache)
         with pytest.raises(LoadFailed, match="is 4 at 1, recorded is 5"):
             await driver.load(order(bad, 3))
+        await self.is_served(2, rig, driver)
+        taken_back = Artifact({**rig.sampled(4, "3 4", [3.0, 4.0]).files, "otherwise.txt": b"3 5"})
+        taken_back.put(companion.cache)
+        with pytest.raises(LoadFailed, match="is 5 at 1, recorded is 4"):
+            await driver.load(order(taken_back, 4))
         await self.is_served(2, rig, driver)
         assert list(rig.repository.iterdir()) == []
         await driver.aclose()

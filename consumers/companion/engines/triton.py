@@ -129,6 +129,9 @@ class TritonEngine:
         """Have Triton serve what it did before it took a load. If it does not, it is asked again once it is watched."""
         model = refused.model
         try:
+            now = await self.serving(model)
+            if now is not None and before is not None and now.manifest_digest == before.manifest_digest:
+                return
             if before is None:
                 await self.retire(model)
                 return
@@ -138,7 +141,7 @@ class TritonEngine:
                 order = replace(refused, version=before.version, manifest_digest=before.manifest_digest)
                 loaded = await self._delivery.deliver(order)
             await self._load_as(model, loaded)
-        except LoadFailed as error:
+        except (LoadFailed, PodUnreachable) as error:
             log.error("what served before is not loaded again", model=model, error=str(error))
 
     async def _try(self, delivered: Delivered) -> None:

@@ -5,7 +5,10 @@ from types import MappingProxyType
 
 import typer
 
-EXAMPLES: Mapping[str, str] = MappingProxyType(
+from modelcast.schemas.log.verbs import RULES
+from modelcast.schemas.records import CommandKind
+
+_OTHERS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "modelcast demo --json summary.json",
         "up": "modelcast up --regions eu,us --pods 3",
@@ -20,17 +23,6 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "inspect": "modelcast inspect fraud@champion -o json",
         "pull": "modelcast pull fraud/7 ./fraud-7",
         "plan": "modelcast plan fraud/7 --region eu --link 100Mbit",
-        "activate": "modelcast activate fraud/7 --region eu --wait",
-        "rollback": "modelcast rollback fraud --to 6 --reason 'false alarms' --wait",
-        "pin": "modelcast pin fraud/7 --region eu --reason 'audit until Friday'",
-        "unpin": "modelcast unpin fraud --region eu",
-        "pause": "modelcast pause fraud --reason 'change freeze'",
-        "resume": "modelcast resume fraud",
-        "reload": "modelcast reload fraud --region eu",
-        "quarantine": "modelcast quarantine fraud/7 --reason 'trained on wrong labels'",
-        "release": "modelcast release fraud/7 --reason 'labels were right'",
-        "alias": "modelcast alias fraud/7 champion",
-        "registry accept": "modelcast registry accept fraud --reason 'restored from the backup of Monday'",
         "registry restore-id": "modelcast registry restore-id",
         "run region": "modelcast run region eu",
         "run tracker": "modelcast run tracker",
@@ -51,7 +43,15 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "delta publish": "modelcast delta publish fraud/7 --from 5",
     }
 )
-"""By the words of the command."""
+"""Of commands that are no verbs; those have their examples in their rules (``RULES``)."""
+_GROUPS = {CommandKind.ACCEPT: "registry "}
+"""Of the verbs that have commands of their own below a group."""
+
+
+def examples() -> dict[str, str]:
+    """All examples, by the words of the command."""
+    verbs = {f"{_GROUPS.get(kind, '')}{kind.lower()}": rule.example for kind, rule in RULES.items()}
+    return {**verbs, **_OTHERS}
 
 
 def add_examples(app: typer.Typer, before: str = "") -> None:
@@ -60,9 +60,10 @@ def add_examples(app: typer.Typer, before: str = "") -> None:
     Raises:
         KeyError: a command has no example.
     """
+    known = examples()
     for command in app.registered_commands:
         name = str(command.name or getattr(command.callback, "__name__", ""))
-        command.epilog = f"Example: {EXAMPLES[before + name]}\n\nExit codes: modelcast --help"
+        command.epilog = f"Example: {known[before + name]}\n\nExit codes: modelcast --help"
     for group in app.registered_groups:
         if group.typer_instance is not None:
             add_examples(group.typer_instance, f"{before}{group.name} ")

@@ -271,7 +271,7 @@ class RegionAgent:
 
         async def refresh(reconciler: Reconciler) -> None:
             async with room:
-                await reconciler.refreshed()
+                await reconciler.try_refresh()  # one that is asked on keeps nobody from looking at the registry
                 reconciler.check_owner()  # a worker may have taken over and left again unnoticed
 
         await asyncio.gather(*(refresh(r) for r in list(self._reconcilers.values())))

@@ -1,6 +1,6 @@
 """Bringing an artifact into a region and onto a machine: plan, download, verify, cache. Plain synchronous code.
 
-Nothing below is imported from outside; an accelerator finds its port in ``accelerator`` by these names, too.
+From outside only these names are imported; pure modules, which may import no I/O, take theirs from ``planning``.
 """
 
 from modelcast.consumers.fetch.accelerator import (

@@ -5,7 +5,7 @@ milliseconds: a change takes under ten bytes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
 from typing import Any, cast
@@ -228,13 +228,3 @@ def _changes(
         )
         check(change)
         yield change
-
-
-def in_milliseconds(change: VersionChange) -> VersionChange:
-    """The change as a segment can hold it."""
-    return replace(
-        change,
-        changed_at_us=change.changed_at_us // MS * MS,
-        confirmed_at_us=change.confirmed_at_us // MS * MS,
-        reported_at_us=change.reported_at_us // MS * MS,
-    )

@@ -52,6 +52,7 @@ class Rule:
         help: what it does, in one or two sentences.
         question: what a person is asked before it is done. May name ``{model}``, ``{version}``, ``{goal}`` ("version
             7"), ``{alias}`` and ``{where}`` ("in eu, us").
+        example: a command line that says it, at the end of its help.
         takes_version: each target names a version, which the log must hold.
         takes_alias: the command names an alias.
         takes_positions: the command names positions that the log does not hold; it has a command of its own.
@@ -64,6 +65,7 @@ class Rule:
 
     help: str
     question: str
+    example: str
     takes_version: bool = False
     takes_alias: bool = False
     takes_positions: bool = False
@@ -125,6 +127,7 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.ACTIVATE: Rule(
             help="Serve a version (a staged one, say), until the next publication or command.",
             question="Serve {model}/{version} {where}?",
+            example="modelcast activate fraud/7 --region eu --wait",
             takes_version=True,
             by_region=True,
             serves=True,
@@ -134,6 +137,7 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.ROLLBACK: Rule(
             help="Serve an older version again. It does not hold back the next publication; a pin does.",
             question="Roll {model} back to {goal} {where}?",
+            example="modelcast rollback fraud --to 6 --reason 'false alarms' --wait",
             takes_version=True,
             by_region=True,
             serves=True,
@@ -143,6 +147,7 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.PIN: Rule(
             help="Serve a version whatever is published or activated, until `unpin`.",
             question="Pin {model} to version {version} {where}?",
+            example="modelcast pin fraud/7 --region eu --reason 'audit until Friday'",
             takes_version=True,
             by_region=True,
             serves=True,
@@ -152,12 +157,14 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.UNPIN: Rule(
             help="Follow the log again.",
             question="Unpin {model} {where}?",
+            example="modelcast unpin fraud --region eu",
             by_region=True,
             change_region=_unpin,
         ),
         CommandKind.PAUSE: Rule(
             help="Stay at what is aspired now, whatever is published.",
             question="Pause {model} {where}?",
+            example="modelcast pause fraud --reason 'change freeze'",
             by_region=True,
             news=News.WITH_A_REASON,
             change_region=_pause,
@@ -165,12 +172,14 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.RESUME: Rule(
             help="End a pause.",
             question="Resume {model} {where}?",
+            example="modelcast resume fraud",
             by_region=True,
             change_region=_resume,
         ),
         CommandKind.RELOAD: Rule(
             help="Have every pod load again what it serves.",
             question="Reload {model} {where}?",
+            example="modelcast reload fraud --region eu",
             by_region=True,
             news=News.ALWAYS,
             change_region=_reload,
@@ -178,6 +187,7 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.QUARANTINE: Rule(
             help="Have no pod load a version until it is released; regions go back to what they served before it.",
             question="Quarantine {model}/{version} everywhere?",
+            example="modelcast quarantine fraud/7 --reason 'trained on wrong labels'",
             takes_version=True,
             news=News.WITH_A_REASON,
             change_region=_look_again,
@@ -186,6 +196,7 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.RELEASE: Rule(
             help="End a quarantine: a person's, or one that a region found by itself.",
             question="Release {model}/{version}?",
+            example="modelcast release fraud/7 --reason 'labels were right'",
             takes_version=True,
             news=News.ALWAYS,  # a region may refuse of its own accord what a release frees
             change_region=_look_again,
@@ -194,6 +205,7 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.ALIAS: Rule(
             help="Let MODEL@ALIAS mean a version.",
             question="Let {model}@{alias} mean version {version}?",
+            example="modelcast alias fraud/7 champion",
             takes_version=True,
             takes_alias=True,
             change_log=_alias,
@@ -201,6 +213,7 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
         CommandKind.ACCEPT: Rule(
             help="Have regions obey the log as it is, although they had accepted another one.",
             question="Have every region obey the log of {model} as it is, although it was rewritten?",
+            example="modelcast registry accept fraud --reason 'restored from the backup of Monday'",
             takes_positions=True,
             news=News.ALWAYS,
             # A version's number may mean other bytes now, and a server of another make knows no more than the number.

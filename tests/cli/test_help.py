@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from modelcast.cli.examples import EXAMPLES
+from modelcast.cli.examples import examples
 from modelcast.cli.main import EPILOG, app
 from modelcast.schemas.errors import ExitCode
 from tests.cli.conftest import Cli
@@ -45,8 +45,8 @@ def parsed(line: str) -> None:
 
 
 def test_every_command_has_one_example_that_is_one_of_it() -> None:
-    assert EXAMPLES.keys() == COMMANDS.keys()
-    for name, example in EXAMPLES.items():
+    assert examples().keys() == COMMANDS.keys()
+    for name, example in examples().items():
         assert shlex.split(example)[: 1 + len(name.split())] == ["modelcast", *name.split()]
         parsed(example)
 
@@ -55,7 +55,7 @@ def test_every_command_has_one_example_that_is_one_of_it() -> None:
 def test_help_ends_with_the_example_and_where_exit_codes_are(cli: Cli, name: str) -> None:
     ended = cli(*name.split(), "--help", COLUMNS="200")
     assert ended.code == 0
-    assert f"Example: {EXAMPLES[name]}" in ended.out
+    assert f"Example: {examples()[name]}" in ended.out
     assert "Exit codes: modelcast --help" in ended.out
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from modelcast.cli.delta_extra import deltas_installed
-from modelcast.cli.examples import EXAMPLES
+from modelcast.cli.examples import examples
 from tests.cli.conftest import Cli
 
 KAFKA = ("get", "wait", "topics", "regions forget", "dead-letters list", "dead-letters show", "dead-letters replay")
-ALONE = ("demo", "up", "down", "config show", "rollout forecast", "doctor", "delta make", "delta apply", "delta info")
-"""They need nothing, or bring it, or report themselves what does not answer."""
-STORE = [name for name in EXAMPLES if name not in {*KAFKA, *ALONE} and not name.startswith("run ")]
+ALONE = (
+    *("demo", "up", "down", "top", "config show", "rollout forecast", "doctor"),
+    *("delta make", "delta apply", "delta info"),
+)
+"""They need nothing, or bring it, or a terminal, or report themselves what does not answer."""
+STORE = [name for name in examples() if name not in {*KAFKA, *ALONE} and not name.startswith("run ")]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def _case(name: str) -> object:
 @pytest.mark.parametrize("name", map(_case, [*STORE, *KAFKA]))
 def test_what_does_not_answer_is_named(cli: Cli, tmp_path: Path, nothing: Mapping[str, str], name: str) -> None:
     (tmp_path / "model").write_bytes(b"weights")
-    words = ["get", "fraud"] if name == "get" else shlex.split(EXAMPLES[name])[1:]
+    words = ["get", "fraud"] if name == "get" else shlex.split(examples()[name])[1:]
     ended = cli(*words, **nothing)
     assert (ended.code, ended.out) == (6, "")
     assert "Traceback" not in ended.err

@@ -105,7 +105,8 @@ def test_6_a_store_or_kafka_that_nobody_answers_for(modelcast: CommandLine) -> N
     assert away.seconds - launch_seconds < 30
     no_kafka = {"MODELCAST_KAFKA__BOOTSTRAP_SERVERS": NOWHERE, "MODELCAST_KAFKA__TIMEOUT_SECONDS": "3"}
     no_redis = {"MODELCAST_REDIS__URL": f"redis://{NOWHERE}/0"}
-    modelcast("wait", "known/1", "--timeout", "20s", code=6, **no_kafka)
+    modelcast("wait", "known/1", "--timeout", "20s", code=6, **no_kafka, **no_redis)
+    assert "asking Redis instead" in modelcast("wait", "known/1", "--timeout", "20s", **no_kafka).err
     modelcast("get", "known", code=6, **no_kafka, **no_redis)
     modelcast("dead-letters", "list", code=6, **no_kafka)
     assert modelcast("get", "known", "-o", "json", **no_redis).json["source"] == "kafka"

@@ -38,6 +38,8 @@ def without_times(state: VersionState) -> VersionState:
             behind_since_us=0,
             heard_at_us=0,
             reported_at_us=0,
+            read_at_us=0,
+            moved_at_us=0,
             pods=tuple(replace(pod, read_at_us=0) for pod in region.pods),
         )
         for region in state.regions

@@ -10,7 +10,6 @@ from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import VersionState
 
 if TYPE_CHECKING:
-    from modelcast.schemas.log.fold import Aspiration
     from tests.simulation.actors.pod import Pod
     from tests.simulation.actors.region import Region
     from tests.simulation.world import World
@@ -73,17 +72,11 @@ def _pod(pod: Pod, generation: int) -> str:
     if pod.serving is None:
         return "serves nothing"
     order = pod.serving.order
-    if order.version != aspiration.version and not _nothing_blames(pod, aspiration):
+    if order.version != aspiration.version:
         return f"serves {order.version}, the log says {aspiration.version}"
     if not pod.plain and order.generation != generation:
         return f"serves generation {order.generation}, the log says {generation}"
     return ""
-
-
-def _nothing_blames(pod: Pod, aspiration: Aspiration) -> bool:
-    """Whether the version loads nowhere, and all pods left are plain servers, whose failures prove nothing."""
-    poisoned = pod.world.poisoned(pod.world.published[aspiration.manifest_digest])
-    return poisoned and all(other.plain for other in pod.region.pods)
 
 
 def _tracker(world: World) -> list[str]:

@@ -53,6 +53,7 @@ class LogFollower:
         self._log = log
         self._demand = LogDemand()
         self._task: asyncio.Task[None] | None = None
+        self._away: asyncio.Future[None] | None = None  # done once the store does not answer
 
     def knows(self, generation: int) -> bool:
         """Whether the log was read that far."""
@@ -67,6 +68,15 @@ class LogFollower:
         """Look for news, and prove that what was read still stands; what ends once that was done or can't be."""
         self._demand = self._demand.refreshing()
         return self._follow()
+
+    async def try_refresh(self) -> None:
+        """Refresh; return once that was done, or the store did not answer. It is asked on meanwhile."""
+        reading = self.refresh()
+        if self._demand.failures:  # it is away, and said so before
+            return
+        if self._away is None or self._away.done():
+            self._away = asyncio.get_running_loop().create_future()
+        await asyncio.wait({reading, self._away}, return_when=asyncio.FIRST_COMPLETED)
 
     def _follow(self) -> asyncio.Task[None]:
         if self._task is None or self._task.done():
@@ -101,6 +111,8 @@ class LogFollower:
             if self._demand.failures == 0:
                 self._log.warning("the log can't be read now", error=error)
             self._demand = self._demand.failed(reading)
+            if self._away is not None and not self._away.done():
+                self._away.set_result(None)
             await asyncio.sleep(self._policy.store_pause(self._demand.failures))
             return True
         self._demand = self._demand.answered()

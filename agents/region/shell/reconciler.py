@@ -129,6 +129,10 @@ class Reconciler:
         """``refresh``, and return once it was done, or can't be."""
         await asyncio.wait({self._follower.refresh()})
 
+    async def try_refresh(self) -> None:
+        """``refresh``, and return once it was done, or the store did not answer."""
+        await self._follower.try_refresh()
+
     def contradicted(self, reason: str) -> None:
         """The registry as a whole is not what it was."""
         self._feed(Contradicted(reason))

@@ -1,13 +1,13 @@
 """The table of verbs: every verb stands in it, and all that goes by it knows every verb."""
 
 import inspect
-import json
-from importlib.resources import files
+from dataclasses import replace
 from string import Formatter
 
 import pytest
 import typer
 
+from modelcast.cli import examples
 from modelcast.cli.commands import operate
 from modelcast.producers.commands import Commander
 from modelcast.schemas.log.verbs import RULES, Rule
@@ -49,7 +49,17 @@ def test_a_verb_is_a_command_whose_arguments_fit_its_rule(kind: CommandKind, rul
 
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in SIMPLE_VERBS])
-def test_a_verb_is_a_method_for_python_callers_and_stands_in_the_schema(kind: CommandKind) -> None:
+def test_a_verb_is_a_method_for_python_callers(kind: CommandKind) -> None:
     assert callable(getattr(Commander, kind.lower()))
-    schema = json.loads((files("modelcast.schemas") / "avro" / "ModelCommand.v1.avsc").read_text())
-    assert kind in next(field["doc"] for field in schema["fields"] if field["name"] == "kind")
+
+
+def test_a_new_verb_is_a_command_with_its_example_by_its_rule_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = replace(RULES[CommandKind.PAUSE], help="Stay.", example="modelcast freeze fraud")
+    monkeypatch.setattr(operate, "RULES", {**RULES, "FREEZE": rule})
+    monkeypatch.setattr(examples, "RULES", {**RULES, "FREEZE": rule})
+    app = typer.Typer()
+    operate.register(app)
+    examples.add_examples(app)
+    command = next(c for c in app.registered_commands if c.name == "freeze")
+    assert command.help == "Stay."
+    assert rule.example in str(command.epilog)

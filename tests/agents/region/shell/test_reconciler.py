@@ -368,3 +368,15 @@ async def test_pods_that_come_and_leave_while_it_runs_are_driven_and_forgotten(s
     scene.reconciler.pods_changed(PodsKnown(("q", "r")))
     await scene.until(lambda: set(scene.reports.last[MODEL].pods) == {"q", "r"}, "it is forgotten")
     await scene.serves(1)
+
+
+async def test_who_looks_for_news_is_not_held_up_by_a_store_that_is_away(scene: Scene) -> None:
+    """The watch of the registry asks each model in turn: one that is asked on keeps it from nothing."""
+    await scene.start()
+    await scene.serves(1)
+    scene.book.trouble = StoreUnavailable("away")
+    for _ in range(3):
+        await asyncio.wait_for(scene.reconciler.try_refresh(), 5)
+    scene.log.publish(2)
+    scene.book.trouble = None
+    await scene.serves(2)

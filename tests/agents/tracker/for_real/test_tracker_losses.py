@@ -157,7 +157,10 @@ def test_tables_and_acks_lost_are_made_good_by_the_next_reports(
 
 
 def without_times(state: VersionState) -> VersionState:
-    regions = tuple(replace(r, reported_at_us=0, pods=pods_without_times(r.pods)) for r in state.regions)
+    regions = tuple(
+        replace(r, reported_at_us=0, read_at_us=0, moved_at_us=0, pods=pods_without_times(r.pods))
+        for r in state.regions
+    )
     return replace(state, consistent_since_us=0, skew_since_us=0, regions=regions)
 
 

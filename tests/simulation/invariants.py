@@ -86,6 +86,7 @@ class Checks:
         self._floor: Counter[Pod] = Counter()  # the generation that each pod served last
         self._accepted: dict[Pod, tuple[int, int]] = {}  # the highest (epoch, generation) that it took an order of
         self._read: set[tuple[str, int | None, str, int]] = set()  # what pods really answered
+        self._lies_said: dict[tuple[TrackerWorker, str], tuple[PodReport, ...]] = {}  # made of forged reports
         self._states: dict[Worker, tuple[Replica | None, State, float]] = {}  # after the last step, and when
         self._state_at: defaultdict[Region, float] = defaultdict(float)  # when its state object was written last
         self._loads: dict[tuple[int, str], deque[float]] = defaultdict(deque)
@@ -346,7 +347,10 @@ class Checks:
             self.world.deadlines.alarmed_at[worker] = self.world.now
         for row in state.regions:
             if self.believes_a_lie(worker, row.region):
+                self._lies_said[worker, row.region] = row.pods
                 continue
+            if state.as_of_us < state.updated_at_us and row.pods == self._lies_said.get((worker, row.region)):
+                continue  # the log can't be read: it says again what it said, and of when that is
             for pod in row.pods:
                 self._is_confirmed("the tracker says", pod)
             if row.served_version is not None:

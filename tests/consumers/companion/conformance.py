@@ -345,39 +345,6 @@ class ComparingConformance(Conformance):
         assert not (rig.repository / trial_name("adder")).exists()
         await self.is_served(1, rig, driver)
 
-    async def test_a_version_that_answers_otherwise_only_once_it_takes_traffic_is_taken_back(
-        self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
-    ) -> None:
-        await self.serves(1, rig, companion, driver)
-        files = {**rig.sampled(2, "3 4", [3.0, 4.0]).files, "otherwise.txt": b"3 5"}
-        other = Artifact(files)
-        other.put(companion.cache)
-        with pytest.raises(LoadFailed, match="is 5 at 1, recorded is 4") as caught:
-            await driver.load(order(other, 2))
-        assert caught.value.code == BLAMES_THE_VERSION, caught.value
-        assert rig.says() == 1  # at once, not once the companion looks again
-        await self.is_served(1, rig, driver)
-
-    async def test_an_older_version_that_somebody_loads_by_hand_is_noticed_and_put_right(
-        self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
-    ) -> None:
-        for version in (1, 2):
-            await self.serves(version, rig, companion, driver)
-        await asyncio.to_thread(rig.load_by_hand, 1)
-        await until_async(lambda: "no longer serving" in companion.log.read_text(), "the companion notices")
-        await self.until_reads(driver, 2)
-        await self.is_served(2, rig, driver)
-
-    async def test_a_first_version_that_is_taken_back_leaves_none(
-        self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
-    ) -> None:
-        other = Artifact({**rig.sampled(2, "3 4", [3.0, 4.0]).files, "otherwise.txt": b"3 5"})
-        other.put(companion.cache)
-        with pytest.raises(LoadFailed, match="is 5 at 1, recorded is 4"):
-            await driver.load(order(other, 2))
-        assert rig.says() is None
-        assert (await driver.read("adder")).version is None
-
     async def test_a_version_that_answers_as_recorded_is_served(
         self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
     ) -> None:

@@ -1,5 +1,6 @@
 """Kind ``mlserver`` against the real MLServer 1.7.1, in one process and with a worker."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.consumers.companion.asked import post
+from modelcast.consumers.pod_clients.port import LoadFailed
+from modelcast.consumers.pod_clients.v2 import V2Pod
+from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.companion.conformance import ComparingConformance
 from tests.consumers.companion.servers.server_process import PROGRAMS, ServerProcess, running
-from tests.consumers.pod.models import Artifact
+from tests.consumers.pod.models import Artifact, order
 from tests.support.servers.serving_peers import mlserver_python
+from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 HINT = {"implementation": "number_runtime.NumberModel"}
@@ -57,11 +61,6 @@ class MLServer(ServerProcess):
             }
         )
 
-    def load_by_hand(self, number: int) -> None:
-        settings = {**HINT, "name": "adder", "parameters": {"uri": f"./{number}"}}
-        (self.repository / "adder/model-settings.json").write_text(json.dumps(settings))
-        assert post(self.http_port, "/v2/repository/models/adder/load", {})[0] == 200
-
 
 class MLServerConformance(ComparingConformance):
     workers = 0
@@ -78,3 +77,21 @@ class TestMLServerInOneProcess(MLServerConformance):
 
 class TestMLServerWithAWorker(MLServerConformance):
     workers = 1
+
+    async def test_a_worker_that_is_killed_while_it_loads_blames_no_version(
+        self, rig: MLServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        slow = rig.slow(2)
+        slow.put(companion.cache)
+        load = asyncio.create_task(driver.load(order(slow, 2)))
+        await until_async(lambda: (rig.repository / "adder" / "2").exists(), "the files are placed")
+        await asyncio.sleep(1.0)
+        (worker,) = rig.below("multiprocessing.spawn")
+        worker.kill()
+        with pytest.raises(LoadFailed) as caught:
+            await load
+        assert caught.value.code in {"server_failed", "unreachable"}, caught.value
+        await self.until_reads(driver, 1)
+        await driver.load(order(slow, 2))
+        await self.is_served(2, rig, driver)

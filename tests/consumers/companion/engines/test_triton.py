@@ -1,16 +1,14 @@
 """Kind ``triton`` against the real tritonserver 2.51 in explicit mode."""
 
+import asyncio
 import json
-import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
-from tests.consumers.companion.asked import post
 from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.companion.conformance import ComparingConformance
 from tests.consumers.companion.servers.server_process import ServerProcess, running
@@ -18,8 +16,11 @@ from tests.consumers.companion.servers.triton_model import CONFIG, FLOATS, MODEL
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.servers.serving_peers import triton_command, triton_folder
+from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+STUB = "triton_python_backend_stub"
+HIDES_ITS_NUMBER = b"\nPath(__file__).with_name('number.txt').unlink(missing_ok=True)\n"
 
 
 class TritonServer(ServerProcess):
@@ -48,11 +49,6 @@ class TritonServer(ServerProcess):
             }
         )
 
-    def load_by_hand(self, number: int) -> None:
-        config = {**CONFIG, "name": "adder", "version_policy": {"specific": {"versions": [number]}}}
-        body = {"parameters": {"config": json.dumps(config)}}
-        assert post(self.http_port, "/v2/repository/models/adder/load", body)[0] == 200
-
 
 class TestTriton(ComparingConformance):
     @pytest.fixture
@@ -68,42 +64,17 @@ class TestTriton(ComparingConformance):
         companion = CompanionProcess(home, *rig.options[:4]).start()
         driver = V2Pod("companion-a", companion.url, TOKEN)
         for version in (1, 2):
-            large = Artifact({**rig.artifact(version).files, "weights.bin": bytes(version * 16 * 1024 * 1024)})
-            large.put(companion.cache)
-            await driver.load(order(large, version))
+            rig.artifact(version).put(companion.cache)
+            await driver.load(order(rig.artifact(version), version))
             await self.is_served(version, rig, driver)
         bad = rig.sampled(3, "3 4", [3.0, 5.0])
         bad.put(companion.cache)
         with pytest.raises(LoadFailed, match="is 4 at 1, recorded is 5"):
             await driver.load(order(bad, 3))
         await self.is_served(2, rig, driver)
-        taken_back = Artifact({**rig.sampled(4, "3 4", [3.0, 4.0]).files, "otherwise.txt": b"3 5"})
-        taken_back.put(companion.cache)
-        with pytest.raises(LoadFailed, match="is 5 at 1, recorded is 4"):
-            await driver.load(order(taken_back, 4))
-        await self.is_served(2, rig, driver)
         assert list(rig.repository.iterdir()) == []
         await driver.aclose()
         companion.stop()
-
-    async def test_a_server_that_hangs_is_not_ready_and_serves_again_once_it_goes_on(
-        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod, http: aiohttp.ClientSession
-    ) -> None:
-        await self.serves(1, rig, companion, driver)
-        rig.artifact(2).put(companion.cache)
-        rig.signal(signal.SIGSTOP)
-        try:
-            await self.until_ready(http, companion, False)
-            assert (await driver.read("adder")).version is None
-            with pytest.raises(LoadFailed) as caught:
-                await driver.load(order(rig.artifact(2), 2))
-            assert caught.value.code == "unreachable", caught.value
-        finally:
-            rig.signal(signal.SIGCONT)
-        await self.until_reads(driver, 1)
-        await self.until_ready(http, companion, True)
-        await driver.load(order(rig.artifact(2), 2))
-        await self.is_served(2, rig, driver)
 
     async def test_a_module_that_this_triton_lacks_blames_no_version(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
@@ -115,6 +86,36 @@ class TestTriton(ComparingConformance):
         with pytest.raises(LoadFailed, match="nowhere_to_be_found") as caught:
             await driver.load(order(lacking, 2))
         assert caught.value.code == "unsupported"
+        await self.is_served(1, rig, driver)
+
+    async def test_a_stub_that_is_killed_while_it_loads_blames_no_version_and_the_old_one_stays(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        serving = {process.pid for process in rig.below(STUB)}
+        slow = rig.slow(2)
+        slow.put(companion.cache)
+        load = asyncio.create_task(driver.load(order(slow, 2)))
+        await until_async(lambda: {process.pid for process in rig.below(STUB)} - serving, "a stub loads version 2")
+        await asyncio.sleep(1.0)
+        rig.below(STUB)[-1].kill()
+        with pytest.raises(LoadFailed) as caught:
+            await load
+        assert caught.value.code == "server_failed", caught.value
+        await self.is_served(1, rig, driver)
+        await driver.load(order(slow, 2))
+        await self.is_served(2, rig, driver)
+
+    async def test_a_file_that_triton_does_not_see_blames_no_version(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        files = rig.artifact(2).files
+        blind = Artifact({**files, "model.py": files["model.py"] + HIDES_ITS_NUMBER})
+        blind.put(companion.cache)
+        with pytest.raises(LoadFailed, match=r"adder/2/number\.txt was placed whole") as caught:
+            await driver.load(order(blind, 2))
+        assert caught.value.code == "not_delivered", caught.value
         await self.is_served(1, rig, driver)
 
     async def test_a_folder_without_its_model_never_reaches_triton_which_would_hang_on_it(

@@ -5,9 +5,11 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, TypeVar
+
+import psutil
 
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
@@ -69,9 +71,6 @@ class ServerProcess(ABC):
         files = self.artifact(number, floats=answers.encode()).files
         return Artifact({**files, "modelcast/sample.json": json.dumps(sample).encode()})
 
-    def load_by_hand(self, number: int) -> None:
-        raise NotImplementedError
-
     def start(self) -> None:
         assert self._child is None, f"{self.name} runs"
         command, env = self.command()
@@ -90,6 +89,16 @@ class ServerProcess(ABC):
         if self._child is not None:
             self._child.kill()
             self._child = None
+
+    def below(self, words: str) -> list[psutil.Process]:
+        """The processes below it whose command line holds these words, oldest first."""
+        assert self._child is not None
+        found = []
+        for process in psutil.Process(self._child.pid).children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                if words in " ".join(process.cmdline()):
+                    found.append((process.create_time(), process))
+        return [process for _, process in sorted(found, key=lambda each: each[0])]
 
     def empty(self) -> None:
         shutil.rmtree(self.repository / "adder")

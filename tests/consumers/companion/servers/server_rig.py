@@ -49,13 +49,6 @@ class ServerRig(Protocol):
         """As ``artifact``, but its load takes seconds."""
         ...
 
-    def load_by_hand(self, number: int) -> None:
-        """Load a version that lies there still, as somebody does who knows of no companion. Returns once it serves.
-
-        Of the kinds that are asked samples.
-        """
-        ...
-
     def start(self) -> None:
         """Start it; return when it answers."""
         ...

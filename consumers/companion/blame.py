@@ -1,32 +1,69 @@
-"""What a server's words about a load that failed name: its machine and its network, or the files that it was given.
+"""Whether a server's word against a version stands. What it said is not enough: it must have had the files, and live.
 
-Servers report whatever their loader raised. Where that names what people must mend on the machine, no version is to
-blame, whatever status comes with it.
+A version is blamed only if the server can be asked afterwards and still holds what it held before, if it does not miss
+a file that was placed for it, and if what was placed is still, byte for byte, what was verified.
 """
 
-_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "out_of_resources",
-        (
-            *("out of memory", "cannot allocate memory", "memoryerror", "unable to allocate", "bad_alloc"),
-            *("failed to allocate", "no space left", "disk quota exceeded", "too many open files"),
-            *("can't start new thread", "resource temporarily unavailable"),
-        ),
-    ),
-    ("io_error", ("input/output error", "read-only file system", "stale file handle")),
-    ("not_delivered", ("permission denied",)),
-    ("unsupported", ("cuda driver", "no cuda", "cuda error", "libcuda", "no kernel image", "illegal instruction")),
-    (
-        "server_failed",  # its loader asks something over the network
-        (
-            *("connection refused", "connection reset", "name resolution", "name or service not known"),
-            *("network is unreachable", "timed out", "max retries exceeded", "certificate verify failed"),
-        ),
-    ),
-)
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+
+from modelcast.consumers.companion.delivery import Delivered, Delivery
+from modelcast.consumers.companion.samples import trial_name
+from modelcast.consumers.pod.engine import Served
+from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
+
+_MISSING = ("no such file", "not exist", "doesn't exist", "not found", "not find", "can't find", "errno 2]")
+_ENDS = r"(?![\w.-])"
 
 
-def environment_code(message: str) -> str:
-    """``LoadFailed``'s code for words that name the server's machine or network; "": they do not."""
-    said = message.lower()
-    return next((code for code, words in _WORDS if any(each in said for each in words)), "")
+async def weighed(
+    failed: LoadFailed,
+    delivered: Delivered,
+    delivery: Delivery,
+    serving: Callable[[str], Awaitable[Served | None]],
+    *,
+    held: bool,
+) -> LoadFailed:
+    """A load that failed; where the evidence against the version is not complete, with a code that blames nothing.
+
+    Args:
+        failed: what the server's answer was taken for.
+        delivered: what it was to load.
+        delivery: by which it was placed.
+        serving: asks the server's memory.
+        held: its memory held a version of the model before.
+    """
+    if failed.code != BLAMES_THE_VERSION:
+        return failed
+    model = delivered.order.model
+    if path := missed_file(failed.message, delivered):
+        hint = "does the server see the companion's --repository? a network file system may be late"
+        return _excused(failed, f"{path} was placed whole, and it does not find it", "not_delivered", hint)
+    try:
+        holds = await serving(model)
+    except PodUnreachable as error:
+        return _excused(failed, f"now it does not answer: {error.message}", "unreachable")
+    if held and holds is None:
+        return _excused(failed, "it has lost what it served, too", "server_failed", "did it restart? look into its log")
+    if what := await asyncio.to_thread(delivery.damage, delivered):
+        return _excused(failed, what, "io_error", "check the disk below --repository, and who else writes there")
+    return failed
+
+
+def missed_file(message: str, delivered: Delivered) -> str:
+    """Which of the files that were placed the server says that it lacks, wherever it has the repository; "": none."""
+    # Line by line: a traceback below names the files that were read.
+    said = "\n".join(line for line in message.splitlines() if any(words in line.lower() for words in _MISSING))
+    folder, model = delivered.layout.folder, delivered.order.model
+    for base in (f"/{model}/{folder}", f"/{trial_name(model)}/{folder}"):
+        if re.search(re.escape(base) + r"/?(?![\w./-])", said):
+            return base[1:]
+        for place in delivered.layout.places:
+            if re.search(re.escape(f"{base}/{place.path}") + _ENDS, said):
+                return f"{base[1:]}/{place.path}"
+    return ""
+
+
+def _excused(failed: LoadFailed, why: str, code: str, hint: str = "") -> LoadFailed:
+    return LoadFailed(f"{failed.message}; {why}", code=code, subject=failed.subject, hint=hint)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import filecmp
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,6 +95,23 @@ class Delivery:
                 )
             contents = {place.path: (folder / place.source).read_bytes() for place in layout.places}
             return Delivered(order, layout, contents, samples)
+
+    def damage(self, delivered: Delivered) -> str:
+        """In what the files that lie in the repository are not those that were verified, for people; "": in nothing.
+
+        Reads them all. Blocking.
+        """
+        if self._repository is None:
+            return ""
+        placed = self._repository.root / delivered.order.model / delivered.layout.folder
+        try:
+            with self._artifacts().open(delivered.order.manifest_digest) as folder:
+                for place in delivered.layout.places:
+                    if not filecmp.cmp(folder / place.source, placed / place.path, shallow=False):
+                        return f"what lies at {placed / place.path} is not what was placed there"
+        except (ModelcastError, OSError) as error:
+            return f"what was placed can't be read again: {error}"
+        return ""
 
 
 async def cancellable(work: Callable[[threading.Event], T]) -> T:

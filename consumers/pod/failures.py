@@ -1,18 +1,17 @@
 """Why a load failed, as the stable code that decides whether the version is to blame."""
 
-import errno
-
 from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
-from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION
+from modelcast.consumers.pod.environment import os_error_code
+from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION, LoadFailed
 from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed
-
-_EXHAUSTED = {errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
 
 
 def failure_code(error: Exception) -> str:
     """``LoadFailed``'s code for what went wrong with a load."""
     match error:
+        case LoadFailed(code=code):
+            return code
         case VerificationFailed():
             return BLAMES_THE_BYTES
         case NotLoadable():
@@ -26,7 +25,7 @@ def failure_code(error: Exception) -> str:
         case MemoryError():
             return "out_of_resources"
         case OSError(errno=number):
-            return "out_of_resources" if number in _EXHAUSTED else "io_error"
+            return os_error_code(number)
         case _:
             return "internal_error"
 

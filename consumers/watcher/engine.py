@@ -9,7 +9,7 @@ from pathlib import Path
 from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.failures import failure_code
-from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
 from modelcast.consumers.watcher.update import VersionUpdate
 from modelcast.schemas.errors import ModelcastError
 
@@ -99,7 +99,7 @@ class WatcherEngine:
             raise
         answer = update.answer.result()
         if answer.refusal:
-            raise LoadFailed(answer.refusal, code=BLAMES_THE_VERSION if answer.blame else "server_failed")
+            raise LoadFailed(answer.refusal, code=answer.code)
         return Served(order.version, order.manifest_digest, "memory", {"name": order.model, "platform": "python"})
 
     def _answered(self, update: VersionUpdate, opened: _Opened, answered: "asyncio.Future[None]") -> None:

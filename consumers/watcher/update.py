@@ -9,6 +9,8 @@ from typing import Self
 
 import structlog
 
+from modelcast.consumers.pod.environment import environment_code_of
+from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION
 from modelcast.schemas.errors import UsageError
 
 log = structlog.get_logger("modelcast.watcher")
@@ -19,7 +21,7 @@ class UpdateAnswer:
     """``refusal``: why the version was not loaded; "": it serves."""
 
     refusal: str = ""
-    blame: bool = False  # the version itself is at fault
+    code: str = "server_failed"  # ``LoadFailed``'s
 
 
 class VersionUpdate:
@@ -58,7 +60,10 @@ class VersionUpdate:
         Raises:
             UsageError: it was answered before.
         """
-        self._set(UpdateAnswer(reason or "refused without a reason", blame))
+        self._refuse(reason, BLAMES_THE_VERSION if blame else "server_failed")
+
+    def _refuse(self, reason: str, code: str) -> None:
+        self._set(UpdateAnswer(reason or "refused without a reason", code))
 
     def __enter__(self) -> Path:
         return self.folder
@@ -72,8 +77,7 @@ class VersionUpdate:
             self.accept()
             return False
         words = f"{type(error).__name__}: {error}"
-        exhausted = isinstance(error, OSError | MemoryError) or not isinstance(error, Exception)
-        self.refuse(words, blame=not exhausted)
+        self._refuse(words, _code_of(error))
         log.error("not loaded", model=self.model, version=self.version, error=words, exc_info=error)
         return isinstance(error, Exception)
 
@@ -106,3 +110,12 @@ class VersionUpdate:
             if self.answer.done():
                 raise UsageError("was answered before", subject=f"{self.model}/{self.version}")
             self.answer.set_result(answer)
+
+
+def _code_of(error: BaseException) -> str:
+    """``LoadFailed``'s code for what the program raised."""
+    if not isinstance(error, Exception):  # it was interrupted
+        return "server_failed"
+    if code := environment_code_of(error):
+        return code
+    return "not_delivered" if isinstance(error, OSError) else BLAMES_THE_VERSION

@@ -12,7 +12,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
-from modelcast.agents.region.decider.events_and_effects import Effect, Event, Load
+from modelcast.agents.region.decider.events_and_effects import Effect, Event, Load, LoadBroken
+from modelcast.agents.region.decider.knowledge import PodView
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.tracker.decider.fold import fold
@@ -216,6 +217,9 @@ class Checks:
             blames = world.blames[worker.region.name, new.manifest_digest]
             if blames < min(after.policy.damage_attempts, after.policy.load_attempts):
                 self.broken(NO_FALSE_BLAME, f"{worker.name} quarantines {new.version} ({new.reason}), blamed {blames}×")
+            serve = [name for name, view in before.pods.items() if _serves(view, new.manifest_digest)]
+            if serve and isinstance(event, LoadBroken):
+                self.broken(NO_FALSE_BLAME, f"{worker.name} quarantines {new.version}, which serves on {serve}")
         if what := too_many(after, effects):
             self.broken(NEVER_TOO_MANY, f"{worker.name}: {what}")
         if what := too_few(after, effects):
@@ -381,3 +385,7 @@ def _of_the_report(row: RegionState) -> tuple[object, ...]:
     moved = row.bytes_moved, row.bytes_planned, row.bytes_per_second, row.way, row.error
     held = row.staged_version, row.staged_generation, row.reported_version, row.served_generation, row.refused_version
     return (row.region, row.state, row.pods_expected, *held, *moved)
+
+
+def _serves(view: PodView, digest: str) -> bool:
+    return view.reading is not None and view.reading.manifest_digest == digest and not view.lost

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from modelcast.agents.region.decider.blame import blames_version, damaged, quarantine
+from modelcast.agents.region.decider.blame import blames_version, cleared, damaged, unloadable
 from modelcast.agents.region.decider.events_and_effects import LoadBroken, LoadRefused, PodsKnown, PodTraits
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
 from modelcast.agents.region.decider.replica import Replica
@@ -49,15 +49,24 @@ def on_broken(replica: Replica, event: LoadBroken, now: float) -> Replica:
     if event.code in {BLAMES_THE_BYTES, "artifact_missing"}:
         facts = replace(facts, held=facts.held - {digest}, missing=facts.missing | {digest})
         replica = replace(replica, facts=facts)
-        if event.code == BLAMES_THE_BYTES:
-            replica = damaged(replica, digest, event.message)
-    elif blames_version(event.code) and digest == replica.digest:
-        broken_loads = replica.attempts.broken_loads + 1
-        replica = replace(replica, attempts=replace(replica.attempts, broken_loads=broken_loads))
-        nowhere = not any(replica.confirms(v) for v in replica.pods.values())
-        if nowhere and broken_loads >= replica.policy.load_attempts:
-            replica = quarantine(replica, digest, f"loads nowhere: {event.message}")
+        if event.code == BLAMES_THE_BYTES and not _is_proved(replica, digest):
+            replica = damaged(replica, digest, event.message, waits=_others_try(replica, event))
+    elif blames_version(event.code) and digest == replica.digest and not _is_proved(replica, digest):
+        replica = unloadable(replica, event.message, waits=_others_try(replica, event))
     return _load_failed(replica, event.pod, event.code, event.message, now)
+
+
+def _is_proved(replica: Replica, digest: str) -> bool:
+    """Whether a pod serves these bytes now: what fails elsewhere meanwhile is that pod's or its machine's fault."""
+    return any(replica.proves(view, digest) for view in replica.pods.values())
+
+
+def _others_try(replica: Replica, event: LoadBroken) -> bool:
+    """Whether one pod alone has failed so, while another still loads the same bytes: its answer is waited for."""
+    others = [view for name, view in replica.pods.items() if name != event.pod]
+    orders = [view.loading for view in others if view.loading is not None]
+    try_it = any(order.manifest_digest == event.order.manifest_digest for order in orders)
+    return try_it and not any(view.failure_code == event.code for view in others)
 
 
 def _load_failed(replica: Replica, pod: str, code: str, message: str, now: float) -> Replica:
@@ -113,6 +122,7 @@ def on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
             return replica.with_pod(reading.pod, replace(replica.view_of(reading.pod), read_at=now))
         seen = replace(seen, obeyed=max(seen.obeyed, order.generation))
     if replica.confirms(seen):
+        replica = cleared(replica)
         first = view.ended_at == NEVER or view.ended_at < view.ordered_at
         seen = replace(seen, error="", code="", failure="", failure_code="", ended_at=now if first else view.ended_at)
         # One that serves what it should, and refuses to learn of its new owner, is not asked again without a pause.

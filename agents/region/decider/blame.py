@@ -7,13 +7,32 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION
 
 
-def damaged(replica: Replica, digest: str, message: str) -> Replica:
+def damaged(replica: Replica, digest: str, message: str, *, waits: bool = False) -> Replica:
+    """Count damage; quarantine at the limit, unless it ``waits`` for what another pod will answer."""
     attempts = replica.attempts
     count = attempts.damages.get(digest, 0) + 1
     replica = replace(replica, attempts=replace(attempts, damages={**attempts.damages, digest: count}))
-    if count >= replica.policy.damage_attempts:
+    if count >= replica.policy.damage_attempts and not waits:
         return quarantine(replica, digest, f"damaged {count} times: {message}")
     return replica
+
+
+def unloadable(replica: Replica, message: str, *, waits: bool = False) -> Replica:
+    """Count a load of what is aspired that failed; as ``damaged``."""
+    count = replica.attempts.broken_loads + 1
+    replica = replace(replica, attempts=replace(replica.attempts, broken_loads=count))
+    if count >= replica.policy.load_attempts and not waits:
+        return quarantine(replica, replica.digest, f"loads nowhere: {message}")
+    return replica
+
+
+def cleared(replica: Replica) -> Replica:
+    """A pod serves what is aspired: what failed before was not the version's fault."""
+    attempts = replica.attempts
+    if not attempts.broken_loads and replica.digest not in attempts.damages:
+        return replica
+    damages = {digest: count for digest, count in attempts.damages.items() if digest != replica.digest}
+    return replace(replica, attempts=replace(attempts, damages=damages, broken_loads=0))
 
 
 def quarantine(replica: Replica, digest: str, reason: str) -> Replica:

@@ -117,12 +117,13 @@ class Pending:
 class Attempts:
     """What has failed since it last succeeded, and when it is tried again. A new generation starts anew."""
 
-    # How often the bytes of a manifest digest arrived damaged; at ``Policy.damage_attempts`` they are quarantined.
+    # How often the bytes of a manifest digest arrived damaged, or lay so on a pod, since a pod served them last; at
+    # ``Policy.damage_attempts`` they are quarantined.
     damages: Mapping[str, int] = field(default_factory=dict)
     # How often in a row a digest could not be fetched, and when it may be tried again; the same keys in both.
     failures: Mapping[str, int] = field(default_factory=dict)
     retry_at: Mapping[str, float] = field(default_factory=dict)
-    # How often the aspired version could not be loaded, by any pod.
+    # How often the aspired version could not be loaded, by any pod, since a pod served it last.
     broken_loads: int = 0
     # When the first pod could be ordered; NEVER: none could yet.
     rollover_began_at: float = NEVER

@@ -135,9 +135,11 @@ class Replica:
 
     def serves_bytes(self, view: PodView) -> bool:
         """The pod serves the aspired bytes, whichever owner ordered it."""
-        reading = view.reading
-        proved = reading is not None and reading.proof in CONFIRMING
-        return reading is not None and proved and reading.manifest_digest == self.digest and not view.lost
+        return _serves(view, self.digest)
+
+    def proves(self, view: PodView, digest: str) -> bool:
+        """The pod serves these bytes, so they are whole; one that names only versions, those that are aspired."""
+        return _serves(view, digest) or (digest == self.digest and self.confirms(view))
 
     def confirms(self, view: PodView) -> bool:
         """The pod's read-back says that it serves what is aspired, by an order of this generation or one adopted."""
@@ -299,3 +301,9 @@ class Replica:
     def backoff(self, failures: int, what: str) -> float:
         """Seconds until the next try of ``what`` (a pod, a digest)."""
         return self.policy.backoff(failures, f"{self.facts.saved.region}/{self.facts.saved.model}/{what}")
+
+
+def _serves(view: PodView, digest: str) -> bool:
+    reading = view.reading
+    proved = reading is not None and reading.proof in CONFIRMING
+    return reading is not None and proved and reading.manifest_digest == digest and not view.lost

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.layouts.folder import CURRENT
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
 EX_DATAERR, EX_TEMPFAIL, EX_CONFIG = 65, 75, 78
@@ -67,7 +69,10 @@ class FolderEngine:
         """See ``Engine.swap``."""
         delivered = self._prepared.pop(order.model)
         began = time.monotonic()
-        before = await uninterrupted(asyncio.ensure_future(self._swap(delivered)))
+        try:
+            before = await uninterrupted(asyncio.ensure_future(self._swap(delivered)))
+        except LoadFailed as failed:  # not what the server holds: without a check nothing but the link tells that
+            raise await weighed(failed, delivered, self._delivery, self.serving, held=False) from None
         try:
             served = await self.serving(order.model)
         except PodUnreachable as error:
@@ -104,7 +109,10 @@ class FolderEngine:
         if status is None:
             raise LoadFailed(f"the command took more than {self._load_seconds_max:g} s", code="load_timeout")
         if status != 0:
-            raise LoadFailed(f"the command ended with {status}: {output}", code=_CODES.get(status, "server_failed"))
+            code = _CODES.get(status, "server_failed")
+            if code == BLAMES_THE_VERSION:
+                code = environment_code(output) or code
+            raise LoadFailed(f"the command ended with {status}: {output}", code=code)
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``: what the check prints; without one, where the link leads, which proves little."""

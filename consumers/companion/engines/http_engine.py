@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar
 
-from modelcast.consumers.companion.blame import environment_code
+from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodUnreachable
 
 _DIGEST_FILE = ".digest-"
@@ -106,6 +107,10 @@ class HttpEngine(ABC):
         except PodUnreachable as error:
             await self.undo_load(order.model, noted)
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
+        except LoadFailed as failed:
+            await self.undo_load(order.model, noted)
+            held = order.model in self._folders
+            raise await weighed(failed, delivered, self._delivery, self.serving, held=held) from None
         except BaseException:
             await self.undo_load(order.model, noted)
             raise

@@ -13,7 +13,7 @@ from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed,
 from modelcast.schemas.digests import DIGEST_PATTERN
 
 _HINT = "run it with modelcast.consumers.kserve.serve_models: KServe's own repository loads nothing"
-_UNSUPPORTED = ("unsupportedartifact", "modulenotfounderror", "importerror")
+_UNSUPPORTED = "unsupportedartifact"
 _TRIED = "error type:"  # KServe's words for what a model class has raised
 
 
@@ -53,7 +53,7 @@ class KServeEngine(V2Engine):
     def load_code(self, answer: ServerAnswer) -> str:
         """See ``V2Engine.load_code``."""
         message = answer.message.lower()
-        if any(words in message for words in _UNSUPPORTED):
+        if _UNSUPPORTED in message:
             return "unsupported"
         if "filenotfounderror" in message and VERSION_FILE in message:
             return "not_delivered"  # it looks for models in another folder

@@ -12,7 +12,7 @@ from modelcast.consumers.companion.samples import trial_name
 from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, PodUnreachable
 
-_UNSUPPORTED = ("no module named", "cannot import name", "invalid_runtime", "validation error")
+_UNSUPPORTED = ("invalid_runtime", "validation error")
 
 
 class MLServerEngine(V2Engine):

@@ -11,10 +11,10 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered
 from modelcast.consumers.companion.engines.http_engine import HttpEngine
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
 
 CONFIG_FILE_NAME = "models.config"

@@ -21,7 +21,7 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
-from modelcast.consumers.companion.blame import environment_code
+from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.engines.triton_sending import send_load
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
@@ -29,6 +29,7 @@ from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod.sample import SAMPLE_FILE
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
@@ -40,10 +41,7 @@ INFER_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 # Words of Triton's answers to a load that name the server or its machine and not the model.
-_UNSUPPORTED = (
-    *("explicit model load / unload is not allowed", "unable to find backend library", "backend not found"),
-    "no module named",  # by its python backend: the server lacks what the model imports
-)
+_UNSUPPORTED = ("explicit model load / unload is not allowed", "unable to find backend library", "backend not found")
 _TRIED = "load failed for model"  # so it begins what a backend has said of the files
 _UNDELIVERED = ("failed to poll from model repository", "no version is available", "at least one version must be")
 
@@ -99,6 +97,9 @@ class TritonEngine:
         began = time.monotonic()
         try:
             served = await uninterrupted(asyncio.ensure_future(self._swap(delivered)))
+        except LoadFailed as failed:
+            held = order.model in self._loaded
+            raise await weighed(failed, delivered, self._delivery, self.serving, held=held) from None
         except PodUnreachable as error:
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
         before = self._loaded.get(order.model)

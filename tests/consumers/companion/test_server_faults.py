@@ -124,6 +124,19 @@ async def test_a_server_that_names_another_version_is_never_said_to_serve_ours(
     assert (await driver.read("adder")).version == 2
 
 
+async def test_a_server_whose_disk_spoils_what_was_placed_blames_no_version(
+    server: WebhookServer, companion: CompanionProcess, driver: V2Pod
+) -> None:
+    await serves(1, server, companion, driver)
+    has(server, "spoil")
+    server.artifact(2).put(companion.cache)
+    with pytest.raises(LoadFailed, match=r"'spoilt'; what lies at .* is not what was placed there") as caught:
+        await driver.load(order(server.artifact(2), 2))
+    assert caught.value.code == "io_error"
+    has(server, "")
+    await serves(2, server, companion, driver)
+
+
 async def test_a_server_that_comes_back_with_an_older_version_is_put_right(
     server: WebhookServer, companion: CompanionProcess, driver: V2Pod
 ) -> None:

@@ -19,10 +19,15 @@ def load(folder):
         np.ones(10**9)
     if how == "is broken":
         raise ValueError("no such layer")
+    when, _, code = how.partition(": ")
+    if when == "load":
+        exec(code)
 
     def run(inputs):
         while how == "loops":
             time.sleep(0.01)
+        if when == "answer":
+            exec(code)
         return {"y": inputs["x"] + weights["c"]}
 
     return run

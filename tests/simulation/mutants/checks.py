@@ -173,6 +173,12 @@ def _without_mercy_for_the_environment() -> Iterator[None]:
 
 
 @contextmanager
+def _without_mercy_for_what_serves_elsewhere() -> Iterator[None]:
+    with patch.object(absorb_pods, "_is_proved", lambda replica, digest: False):
+        yield
+
+
+@contextmanager
 def _without_the_chain() -> Iterator[None]:
     def extend(self: ModelLog, stated: StatedEntry) -> ModelLog:
         log = self.apply(stated.entry)
@@ -277,6 +283,8 @@ MUTANTS = (
            ("environment refuses a load",)),
     Mutant("mercy for the environment", _without_mercy_for_the_environment, frozenset({NO_FALSE_BLAME}),
            ("environment refuses a load",)),
+    Mutant("mercy for what serves elsewhere", _without_mercy_for_what_serves_elsewhere, frozenset({NO_FALSE_BLAME}),
+           ("load fails", "disk bytes damaged")),
     Mutant("chain of the log", _without_the_chain, frozenset({FLIP_TOLD, NOT_REWRITTEN, ONLY_VERIFIED, NEVER_BACK}),
            ("log entry flipped",)),
     Mutant("digest of what an entry says", _without_the_digest_of_what_is_said, frozenset({FLIP_TOLD}),

@@ -24,9 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
+from modelcast.consumers.pod.environment import environment_code_of
 from modelcast.consumers.pod.worker.models.layout import CustomModel
 from modelcast.consumers.pod.worker.models.runtime import TensorSpec
 from modelcast.consumers.pod.worker.tensors import DTYPES, Array
+from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.schemas.errors import ModelcastError
 
 GROUP = "modelcast.runtimes"
@@ -43,7 +45,8 @@ class EntryPointRuntime:
         Raises:
             Unsupported: it is not installed here.
             NotLoadable: its ``load`` refused the folder, or returned no function.
-            MemoryError, OSError: as ``load`` raised them.
+            LoadFailed: the reason lies outside the version; see its codes.
+            MemoryError: as ``load`` raised it.
         """
         self.platform = f"modelcast_{custom.runtime}"
         self.inputs, self.outputs = custom.inputs, custom.outputs
@@ -61,10 +64,10 @@ class EntryPointRuntime:
         except (ModelcastError, MemoryError):
             raise
         except Exception as error:
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-                raise  # the disk, not the version
-            message = f"{type(error).__name__}: {error}"
-            raise NotLoadable(f"the runtime {self._name!r} can't load it: {message[:500]}") from None
+            message = f"the runtime {self._name!r} can't load it: {f'{type(error).__name__}: {error}'[:500]}"
+            if code := environment_code_of(error):
+                raise LoadFailed(message, code=code) from None
+            raise NotLoadable(message) from None
         if not callable(run):
             raise NotLoadable(f"the runtime {self._name!r} returned {type(run).__name__}, no function")
         return run

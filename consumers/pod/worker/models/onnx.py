@@ -8,8 +8,10 @@ import numpy as np
 import onnxruntime as ort
 
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
+from modelcast.consumers.pod.environment import environment_code_of
 from modelcast.consumers.pod.worker.models.runtime import TensorSpec
 from modelcast.consumers.pod.worker.tensors import Array, BadRequest
+from modelcast.consumers.pod_clients.port import LoadFailed
 
 _NO_MEMORY = ("bad_alloc", "Failed to allocate memory", "bad allocation")  # ONNX Runtime has no error class for it
 _DATATYPES = {
@@ -40,6 +42,7 @@ class OnnxRuntime:
         Raises:
             NotLoadable: not a model that ONNX Runtime loads.
             Unsupported: a model with inputs that V2 can't say.
+            LoadFailed: the reason lies outside the model; see its codes.
             MemoryError: there is not enough memory for it now.
         """
         options = ort.SessionOptions()
@@ -53,7 +56,10 @@ class OnnxRuntime:
         except Exception as error:
             if _is_out_of_memory(error):
                 raise MemoryError(f"{name}: {str(error)[:500]}") from None
-            raise NotLoadable(f"ONNX Runtime can't load it: {str(error)[:500]}", subject=name) from None
+            message = f"ONNX Runtime can't load it: {str(error)[:500]}"
+            if code := environment_code_of(error):
+                raise LoadFailed(message, code=code, subject=name) from None
+            raise NotLoadable(message, subject=name) from None
         odd = [i.name for i in self._session.get_inputs() if i.type not in _DATATYPES]
         self.inputs = tuple(_spec(i) for i in self._session.get_inputs() if i.type in _DATATYPES)
         self.outputs = tuple(_spec(o) for o in self._session.get_outputs() if o.type in _DATATYPES)

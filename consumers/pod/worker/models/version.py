@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from modelcast.consumers.pod.engine import NotLoadable
+from modelcast.consumers.pod.environment import environment_code_of
 from modelcast.consumers.pod.sample import SAMPLE_FILE, SAMPLE_SIZE_MAX, RecordedSample, answer_difference, read_samples
 from modelcast.consumers.pod.worker.frames import ALL_JSON
 from modelcast.consumers.pod.worker.models.entry_points import EntryPointRuntime
@@ -15,6 +14,8 @@ from modelcast.consumers.pod.worker.models.layout import WHOLE, CustomModel, Onn
 from modelcast.consumers.pod.worker.models.onnx import OnnxRuntime
 from modelcast.consumers.pod.worker.models.runtime import Runtime
 from modelcast.consumers.pod.worker.models.v2_model import V2Model, error_body
+from modelcast.consumers.pod.worker.tensors import BadRequest
+from modelcast.consumers.pod_clients.port import LoadFailed
 
 _SMALL_FILE_MAX = 1024 * 1024
 
@@ -56,7 +57,7 @@ class LoadedVersion:
         """Load the version.
 
         Raises:
-            NotLoadable, Unsupported, MemoryError: see the runtimes.
+            NotLoadable, Unsupported, LoadFailed, MemoryError: see the runtimes.
         """
         self._model = model
         runtimes = _runtimes(files.folder, files.models, intra_op_threads)
@@ -76,6 +77,7 @@ class LoadedVersion:
 
         Raises:
             NotLoadable: an answer is not the recorded one; it is said how.
+            LoadFailed, MemoryError: there is none for want of what this machine lacks.
         """
         sampled = {sample.part for sample in self._samples}
         for part, model in zip(self.parts, self._models, strict=True):
@@ -88,9 +90,18 @@ class LoadedVersion:
         if sample.part not in self.parts:
             raise NotLoadable(f"a sample is for {sample.part!r}; {self._served}", subject=SAMPLE_FILE)
         model = self._models[self.parts.index(sample.part)]
-        status, split, body = model.infer(orjson.dumps(sample.request), ALL_JSON)
-        answer = orjson.loads(body if split == ALL_JSON else body[:split])
-        difference = answer_difference(sample, answer) if status == 200 else f"it is refused: {answer['error']}"
+        try:
+            answer = model.answer(sample.request)
+        except BadRequest as error:
+            difference = f"it is refused: {error.message}"
+        except MemoryError:
+            raise
+        except Exception as error:
+            difference = f"it is refused: {type(error).__name__}: {str(error)[:1000]}"
+            if code := environment_code_of(error):
+                raise LoadFailed(f"the recorded sample: {difference}", code=code, subject=model.name) from None
+        else:
+            difference = answer_difference(sample, answer)
         if difference:
             raise NotLoadable(f"the recorded sample is answered otherwise: {difference}", subject=model.name)
 

@@ -1,10 +1,12 @@
 """The decider of one model in one region and its pods: what they say, and what they are told."""
 
+from copy import copy
 from dataclasses import replace
 
 import pytest
 
 from modelcast.agents.region.decider.events_and_effects import (
+    FetchFailed,
     Load,
     LoadBroken,
     Loaded,
@@ -16,7 +18,7 @@ from modelcast.agents.region.decider.events_and_effects import (
     Tick,
 )
 from modelcast.agents.region.decider.memory import Quarantine
-from modelcast.consumers.pod_clients.port import PodReading, Proof
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, Proof
 from modelcast.schemas.records import CommandKind
 from modelcast.schemas.states import PodState, State
 from tests.agents.region.words import Log, Region, digest, memory_of, reading, serving
@@ -206,6 +208,99 @@ def test_bytes_that_rotted_on_the_disk_are_fetched_again() -> None:
     assert (region.fetches, region.replica.state) == ([2], State.FETCHING)
 
 
+def foreign(version: int | None, *, proof: Proof = "memory") -> PodReading:
+    """What a server of another kind says of itself."""
+    return PodReading("a", True, "", version, None, None, None, proof=proof)
+
+
+def loading_at(*pods: str) -> tuple[Region, LoadOrder]:
+    """A region that serves version 1 and brings version 2 to its pods; their order."""
+    log = Log().publish(1)
+    region = serving(*pods, log=log)
+    region.on(log.publish(2).folded)
+    region.fetched(2)
+    return region, region.order()
+
+
+@pytest.mark.parametrize("code", ["verification_failed", "load_failed"])
+def test_what_fails_on_one_pod_alone_counts_against_that_pod(code: str) -> None:
+    region, order = loading_at("a", "b")
+    region.on(PodRead(reading("b", 2)))
+    for _ in range(5):
+        region.on(LoadBroken("a", order, code, "model.onnx"))
+    assert region.replica.facts.quarantined == ()
+    region.on(PodLost("b", "restarts"))  # what failed while it served does not count now
+    region.on(LoadBroken("a", order, code, "model.onnx"))
+    assert region.replica.facts.quarantined == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("verification_failed", "damaged 3 times"), ("load_failed", "loads nowhere")]
+)
+def test_what_fails_while_no_pod_serves_it_counts_against_the_version(code: str, reason: str) -> None:
+    region, order = loading_at("a", "b")
+    for pod in "aba":
+        assert region.replica.facts.quarantined == ()
+        region.on(LoadBroken(pod, order, code, "model.onnx"))
+    (quarantine,) = region.replica.facts.quarantined
+    assert quarantine.reason == f"{reason}: model.onnx"
+
+
+def failed_at_a_and_loading_at_b(code: str) -> tuple[Region, LoadOrder]:
+    region, order = loading_at("a", "b")
+    region.on(LoadBroken("a", order, code, "model.onnx"))
+    if region.fetches:
+        region.fetched(2)
+    assert region.replica.view_of("b").loading is not None
+    return region, order
+
+
+@pytest.mark.parametrize("code", ["verification_failed", "load_failed"])
+def test_one_pods_word_alone_waits_for_what_the_others_that_load_will_say(code: str) -> None:
+    region, order = failed_at_a_and_loading_at_b(code)
+    for _ in range(3):
+        region.on(LoadBroken("a", order, code, "model.onnx"))
+    assert region.replica.facts.quarantined == ()
+    served = copy(region)
+    served.on(Loaded("b", order))
+    served.on(PodRead(reading("b", 2)))
+    served.on(PodLost("b", "restarts"))  # what failed before it served does not count now
+    served.on(LoadBroken("a", order, code, "model.onnx"))
+    assert served.replica.facts.quarantined == ()
+    region.on(LoadBroken("b", order, code, "model.onnx"))
+    assert [q.version for q in region.replica.facts.quarantined] == [2]
+
+
+@pytest.mark.parametrize("code", ["verification_failed", "load_failed"])
+def test_one_pods_word_alone_is_enough_once_the_others_are_gone(code: str) -> None:
+    region, order = failed_at_a_and_loading_at_b(code)
+    for _ in range(2):
+        region.on(LoadBroken("a", order, code, "model.onnx"))
+    assert region.replica.facts.quarantined == ()
+    region.on(PodLost("b", "gone"))
+    region.on(LoadBroken("a", order, code, "model.onnx"))
+    assert [q.version for q in region.replica.facts.quarantined] == [2]
+
+
+def test_a_fetch_that_brings_damaged_bytes_counts_against_the_version_whatever_a_pod_serves() -> None:
+    region, _ = loading_at("a", "b")
+    region.on(PodRead(reading("b", 2)))
+    for _ in range(3):
+        region.on(FetchFailed(digest(2), "other bytes", damaged=True))
+    assert [q.version for q in region.replica.facts.quarantined] == [2]
+
+
+@pytest.mark.parametrize(
+    ("reads", "blamed"), [(foreign(2), False), (foreign(2, proof="disk"), True), (foreign(1), True)]
+)
+def test_a_server_that_names_only_versions_proves_the_bytes_that_are_aspired(reads: PodReading, blamed: bool) -> None:
+    region, order = loading_at("a", "b")
+    region.on(PodRead(replace(reads, pod="b")))
+    for _ in range(3):
+        region.on(LoadBroken("a", order, "verification_failed", "model.onnx"))
+    assert bool(region.replica.facts.quarantined) is blamed
+
+
 def test_a_foreign_server_that_names_only_versions_is_driven_and_believed() -> None:
     log = Log().publish(1)
     region = Region("a")
@@ -216,11 +311,6 @@ def test_a_foreign_server_that_names_only_versions_is_driven_and_believed() -> N
     region.on(Loaded("a", region.order()))
     region.on(PodRead(foreign(1)))
     assert region.replica.state is State.SERVING
-
-
-def foreign(version: int | None, *, proof: Proof = "memory") -> PodReading:
-    """What a server of another kind says of itself."""
-    return PodReading("a", True, "", version, None, None, None, proof=proof)
 
 
 @pytest.mark.parametrize("read_back", [1, None, 3])

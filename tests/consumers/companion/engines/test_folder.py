@@ -76,3 +76,19 @@ class TestFolder(Conformance):
             await driver.load(order(rig.artifact(2), 2))
         assert caught.value.code == "unreachable"
         assert (rig.repository / "adder/current").resolve().name == "1"
+
+    async def test_a_command_that_blames_the_files_for_a_lack_of_memory_is_not_believed(
+        self, rig: LinkServer, tmp_path: Path
+    ) -> None:
+        options = [*rig.options]
+        options[options.index("--command") + 1] = "sh -c 'echo out of memory >&2; exit 65'"
+        home = tmp_path / "companion"
+        home.mkdir()
+        companion = CompanionProcess(home, *options).start()
+        driver = V2Pod("companion-a", companion.url, TOKEN)
+        rig.artifact(1).put(companion.cache)
+        with pytest.raises(LoadFailed, match="ended with 65: out of memory") as caught:
+            await driver.load(order(rig.artifact(1), 1))
+        assert caught.value.code == "out_of_resources"
+        await driver.aclose()
+        companion.stop()

@@ -3,7 +3,8 @@
 ``POST /models/NAME`` with {"at": FOLDER, "as": NUMBER} and the right key reads FOLDER/number.txt (and waits as long as
 wait.txt there says). ``GET /models/NAME`` says what it has in memory, ``DELETE`` lets go of it.
 A file ``later.txt`` has it answer 202 and load afterwards. ``POST /fault`` with a word has it misbehave from then on:
-"hang", "error" (500), "lie" (it names another version than it has), "" (it behaves).
+"hang", "error" (500), "lie" (it names another version than it has), "spoil" (its disk changes what it is to load), ""
+(it behaves).
 """
 
 import json
@@ -59,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         name, folder = self.path.rpartition("/")[2], Path(asked["at"])
         if not (folder / "number.txt").exists():
             return self.answer(415, {"error": "no number.txt"})
+        if fault[0] == "spoil":
+            (folder / "number.txt").write_text("spoilt")
         if (folder / "later.txt").exists():
             threading.Timer(1.0, read, (folder, name, asked["as"], asked["digest"])).start()
             return self.answer(202, {})

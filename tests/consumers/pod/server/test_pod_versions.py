@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
 RUNTIME = {"runtime": "adds", "inputs": [TENSOR], "outputs": [{**TENSOR, "name": "y"}]}
+SAMPLE = json.dumps({"request": {"inputs": [X]}}).encode()
 MEMORY_MAX_BYTES = 700 * 1024 * 1024
 
 
@@ -88,15 +89,19 @@ async def test_a_version_that_takes_too_much_memory_or_time_is_named_and_the_pod
     error = await refused(driver, pod, own(2, "takes 8 GB"), 2)
     assert error.code == "out_of_resources"
     assert "its load takes more than the" in error.message
+    hungry = own(2, "answer: np.ones(10**9)")
+    error = await refused(driver, pod, Artifact({**hungry.files, "modelcast/sample.json": SAMPLE}), 3)
+    assert error.code == "out_of_resources"
+    assert "its load takes more than the" in error.message
     large = Artifact({**adder(3).files, "weights.bin": bytes(MEMORY_MAX_BYTES)})
-    error = await refused(driver, pod, large, 3)
+    error = await refused(driver, pod, large, 4)
     assert error.code == "out_of_resources"
     assert "it needs at least 700 MiB" in error.message
     assert "of the pod's 700 MiB" in error.message
     assert await value(http, pod) == 1.0
-    adder(4).put(pod.cache)
-    await driver.load(order(adder(4), 4))
-    assert await value(http, pod) == 4.0
+    adder(5).put(pod.cache)
+    await driver.load(order(adder(5), 5))
+    assert await value(http, pod) == 5.0
 
 
 async def test_a_warm_up_that_never_ends_is_ended(tmp_path: Path, pod: PodProcess, http: aiohttp.ClientSession) -> None:

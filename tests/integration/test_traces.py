@@ -51,8 +51,11 @@ def of_publication(receiver: OtlpReceiver, version: int) -> list[ReceivedSpan]:
     return [span for span in list(receiver.spans) if span.trace_id == root.trace_id]
 
 
-def check_whole(spans: list[ReceivedSpan], *, loads: int = len(REGIONS)) -> None:
-    """Every part is there, below something that is there, and began after the publication did."""
+def check_whole(spans: list[ReceivedSpan], *, every_load: bool = True) -> None:
+    """Every part is there, below something that is there, and began after the publication did.
+
+    Not ``every_load``: the pod of a region that was killed may have obeyed the order before it could be given again.
+    """
     ids = {span.span_id for span in spans}
     assert [span.name for span in spans if span.parent_id and span.parent_id not in ids] == []
     names = {span.name for span in spans}
@@ -61,15 +64,15 @@ def check_whole(spans: list[ReceivedSpan], *, loads: int = len(REGIONS)) -> None
     regions = {span.span_id: span for span in spans if span.name.startswith("region ")}
     assert len(regions) == len([span for span in spans if span.name.startswith("region ")]) == len(REGIONS)
     assert {span.parent_id for span in regions.values()} == {root.span_id}
-    for name in ("wake", "load", "read back", "ack", "fold"):
+    for name in ("wake", *(["load"] if every_load else []), "read back", "ack", "fold"):
         assert {span.parent_id for span in spans if span.name == name and not span.failed} == regions.keys(), name
     assert {span.service for span in spans} == {"modelcast-publisher", "modelcast-region", "modelcast-tracker"}
     assert all(root.began_ns <= span.began_ns <= span.ended_ns for span in spans)
-    assert len([span for span in spans if span.name == "read back"]) >= loads
+    assert len([span for span in spans if span.name == "read back"]) >= len(REGIONS)
 
 
-def settled(receiver: OtlpReceiver, version: int) -> bool:
-    check_whole(of_publication(receiver, version))
+def settled(receiver: OtlpReceiver, version: int, *, every_load: bool = True) -> bool:
+    check_whole(of_publication(receiver, version), every_load=every_load)
     return True
 
 
@@ -105,7 +108,7 @@ def test_a_region_that_is_killed_in_between_goes_on_in_the_same_trace(
     agent.child.kill()
     pod.child.signal(signal.SIGCONT)
     agent.restart()
-    until(lambda: settled(receiver, 2), "the trace is whole")
+    until(lambda: settled(receiver, 2, every_load=False), "the trace is whole")
 
 
 def test_what_a_person_commands_is_a_trace_too(modelcast: CommandLine, receiver: OtlpReceiver) -> None:

@@ -14,6 +14,8 @@ class Member(Protocol):
     """A process that may be given the partition."""
 
     name: str
+    life: int
+    up: bool
 
     def hears(self, delay: float, action: Callable[[], None]) -> None:
         """Have the broker tell it something."""
@@ -76,5 +78,10 @@ class Group(Generic[M]):
             number = self.number
             before.hears(delay, lambda: before.revoked(number))
         if member is not None:
-            number = self.number
-            member.hears(self.world.rng.uniform(0.0, 1.0), lambda: member.assigned(number))
+            number, life = self.number, member.life if member.up else None
+
+            def tell() -> None:
+                if member.life == life:  # else it is another process by now, and is assigned something once it joins
+                    member.assigned(number)
+
+            member.hears(self.world.rng.uniform(0.0, 1.0), tell)

@@ -28,7 +28,7 @@ help:
 	@echo 'make test-real  the tests against versitygw and the machine'"'"'s redis-server, Chromium, promtool; SOAK=true: 60 rounds of kills'
 	@echo 'make test-road  every test but those of deltas, in a copy of the tree without them: as long as make test'
 	@echo 'make lint       ruff, mypy, import contracts'
-	@echo 'make bench      the benchmarks: a table, and JSON                      (ARGS="--json FILE")'
+	@echo 'make bench      the benchmarks: a table, and JSON   (make bench pods: these alone; ARGS="--json FILE --strict")'
 	@echo 'make clean      remove .venv and what tools left; fetched files stay in the user cache'
 
 demo: $(RUN)
@@ -53,8 +53,19 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What follows `bench` are names of benchmarks: `make bench pods road`. Those of targets would be made, too.
+BENCHES :=
+ifeq ($(firstword $(MAKECMDGOALS)),bench)
+BENCHES := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+endif
+ifneq ($(BENCHES),)
+.PHONY: $(BENCHES)
+$(BENCHES): bench
+	@:
+endif
+
 bench: $(DEV)
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.bench $(if $(BENCHES),--only $(BENCHES)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,6 +21,7 @@ import asyncio
 import inspect
 import json
 import logging
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +65,22 @@ class ModelcastRepository(kserve.ModelRepository):  # type: ignore[misc]
         super().__init__(str(models_dir))
         self._model = model
         self._folder = Path(models_dir)
+        self._loading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def load(self, name: str) -> bool:
-        """Load what lies on disk, then replace what serves. Raises what the model raises, or ``RuntimeError``."""
-        made = await asyncio.to_thread(self._placed, name)
-        loaded = await made.load() if inspect.iscoroutinefunction(made.load) else await asyncio.to_thread(made.load)
-        if loaded is False:
-            raise RuntimeError("load() returned False")
-        made.ready = True
-        self.update(made)
-        logger.info("serving %s version %d", name, made.version)
-        return True
+        """Load what lies on disk, then replace what serves. Raises what the model raises, or ``RuntimeError``.
+
+        One at a time: a slow load that a newer one has overtaken would put its version back.
+        """
+        async with self._loading[name]:
+            made = await asyncio.to_thread(self._placed, name)
+            loaded = await made.load() if inspect.iscoroutinefunction(made.load) else await asyncio.to_thread(made.load)
+            if loaded is False:
+                raise RuntimeError("load() returned False")
+            made.ready = True
+            self.update(made)
+            logger.info("serving %s version %d", name, made.version)
+            return True
 
     async def restore(self) -> None:
         """At start: load what served last. A version that can't be loaded is logged; the companion orders it again."""

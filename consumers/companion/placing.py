@@ -19,12 +19,13 @@ from typing import Any
 import orjson
 
 from modelcast.consumers.companion.layouts.version_layout import VersionLayout
-from modelcast.infra.files import acquire, sync, written_aside
+from modelcast.infra.files import acquire, exchange, sync, written_aside
 from modelcast.schemas.errors import ModelcastError, Refused
 
 STAGING = ".modelcast"
 VERSION_NUMBER = re.compile(r"[0-9]{1,18}")
 """A version, as its folder is named; what is longer, or says something else, is none of ours."""
+_REPLACED = "replaced-"
 _FICLONE = 0x40049409
 _COPY_BYTES = 8 * 1024 * 1024
 
@@ -51,6 +52,7 @@ class ModelRepository:
                 "another companion places files in this model repository", subject=str(root), hint="run one a server"
             )
         self._lock = lock
+        self._restore()
         for leftover in self._staging.iterdir():  # of a companion that was killed in the middle
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -75,14 +77,12 @@ class ModelRepository:
             aside.mkdir(parents=True, exist_ok=True)
             final = self.root / model / layout.folder
             final.parent.mkdir(parents=True, exist_ok=True)
-            replaced = self._set_aside(final)
-            aside.rename(final)
+            replaced = self._replace(final, aside)
             sync(final.parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-        if replaced is not None:
-            shutil.rmtree(replaced, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
         return final
 
     def write(self, model: str, name: str, content: bytes | None) -> None:
@@ -131,6 +131,31 @@ class ModelRepository:
     def close(self) -> None:
         """Let another companion have it."""
         os.close(self._lock)
+
+    def _replace(self, final: Path, new: Path) -> Path:
+        """Give a new folder its name, in one step where the system can; where what had that name lies now."""
+        if final.exists() and exchange(new, final):
+            return new
+        replaced = self._staging / f"{_REPLACED}{secrets.token_hex(4)}"
+        if final.exists():
+            old = replaced / final.relative_to(self.root)
+            old.parent.mkdir(parents=True)
+            final.rename(old)  # killed from here on, ``_restore`` brings it back
+        try:
+            new.rename(final)
+        except OSError:
+            self._restore()
+            raise
+        return replaced
+
+    def _restore(self) -> None:
+        """Bring back what a companion had set aside, and then was killed before the new folder had its name."""
+        for replaced in self._staging.glob(f"{_REPLACED}*"):
+            for old in replaced.glob("*/*"):
+                final = self.root / old.relative_to(replaced)
+                if not final.exists():
+                    final.parent.mkdir(exist_ok=True)
+                    old.rename(final)
 
     def _set_aside(self, folder: Path) -> Path | None:
         aside = self._staging / f"old-{secrets.token_hex(4)}"

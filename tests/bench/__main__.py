@@ -1,6 +1,7 @@
 """``make bench``: every benchmark in turn, a short table each, one JSON file and a plot beside it.
 
-python -m tests.bench [--json FILE] [--only road fold …] [--rounds 5] [--quick]
+make bench [pods road …] [ARGS="--json FILE"]
+python -m tests.bench [--json FILE] [--only road fold …] [--rounds 5] [--quick] [--strict]
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--swaps", type=int, default=20, help="pods: of each server under load")
     parser.add_argument("--reloads", type=int, default=100, help="pods: after which memory is looked at")
+    parser.add_argument("--strict", action="store_true", help="end with 1 if a promise was not held")
     parser.add_argument("--quick", action="store_true", help="small, without the tools that take minutes")
     options = parser.parse_args()
     found: dict[str, Any] = {"conditions": conditions(), "failed": []}
@@ -80,8 +83,24 @@ def main() -> None:
                 found["failed"].append(name)
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     print(f"\nfigures in {options.json}")
+    broken = not_held(found)
+    for line in broken:
+        print(f"NOT held: {line}")
     if found["failed"]:
         raise SystemExit(f"failed: {', '.join(found['failed'])}")
+    if broken and options.strict:
+        raise SystemExit(f"{len(broken)} promises were not held")
+
+
+def not_held(found: Mapping[str, Any]) -> list[str]:
+    """The promises that figures do not hold, each with its benchmark's name."""
+    named = {name: one["promises"] for name, one in found.items() if isinstance(one, dict) and "promises" in one}
+    return [
+        f"{name}: {promise}"
+        for name, promises in named.items()
+        for promise, judged in promises.items()
+        if not judged["held"]
+    ]
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class HttpEngine(ABC):
 
     @abstractmethod
     async def undo_load(self, model: str, noted: bytes | None) -> None:
-        """After a load that failed: what served before is what a restarted server loads. Raises ``LoadFailed``."""
+        """After a load that failed: what served before does again, after a restart too. Raises ``LoadFailed``."""
 
     @abstractmethod
     async def serving(self, model: str) -> Served | None:

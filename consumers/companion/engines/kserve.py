@@ -39,10 +39,16 @@ class KServeEngine(V2Engine):
         answer = await self._in_memory(model)
         if answer.status != 200 or not isinstance(answer.body, dict):
             raise PodUnreachable(answer.message, subject=self.client.url)
-        version, digest = answer.body.get("version"), answer.body.get("digest")
+        if (named := self.named_in(answer.body)) is None:
+            return None
+        return Served(*named, "memory", {"name": model, "platform": "kserve", "versions": [str(named[0])]})
+
+    def named_in(self, described: Mapping[str, Any]) -> tuple[int, str] | None:
+        """See ``V2Engine.named_in``."""
+        version, digest = described.get("version"), described.get("digest")
         if not isinstance(version, int) or not isinstance(digest, str) or not DIGEST_PATTERN.fullmatch(digest):
             return None
-        return Served(version, digest, "memory", {"name": model, "platform": "kserve", "versions": [str(version)]})
+        return version, digest
 
     def load_code(self, answer: ServerAnswer) -> str:
         """See ``V2Engine.load_code``."""

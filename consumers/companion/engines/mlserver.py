@@ -32,8 +32,12 @@ class MLServerEngine(V2Engine):
         answer = await self.client.ask("GET", f"/v2/models/{quote(model, safe='')}")
         if answer.status >= 500:
             raise PodUnreachable(answer.message, subject=self.client.url)
-        named = served_in(answer.body.get("platform")) if isinstance(answer.body, dict) else None
+        named = self.named_in(answer.body) if isinstance(answer.body, dict) else None
         return Served(*named, "memory", answer.body) if answer.status == 200 and named else None
+
+    def named_in(self, described: Mapping[str, Any]) -> tuple[int, str] | None:
+        """See ``V2Engine.named_in``."""
+        return served_in(described.get("platform"))
 
     def load_code(self, answer: ServerAnswer) -> str:
         """See ``V2Engine.load_code``."""

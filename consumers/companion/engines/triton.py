@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+import structlog
 import tritonclient.grpc.aio as triton
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
@@ -22,6 +23,7 @@ from tritonclient.utils import InferenceServerException
 
 from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
+from modelcast.consumers.companion.engines.triton_sending import send_load
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
@@ -33,8 +35,11 @@ from modelcast.consumers.pod.uninterrupted import uninterrupted
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
 CONTENTS_SIZE_MAX_BYTES = 1024**3  # a gRPC message ends at 2 GiB; 205 MB was the largest tried
+SENT_HERE_BYTES_MAX = 8 * 1024 * 1024  # more would stall what else runs here
 READ_SECONDS = 5.0
 INFER_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
 
 # Words of Triton's answers to a load that name the server or its machine and not the model.
 _UNSUPPORTED = ("explicit model load / unload is not allowed", "unable to find backend library", "backend not found")
@@ -73,7 +78,7 @@ class TritonEngine:
         self._repository = repository
         self._load_seconds_max = load_seconds_max
         self._prepared: dict[LoadOrder, Delivered] = {}
-        self._folders: dict[str, str] = {}  # of the version that serves
+        self._loaded: dict[str, Delivered] = {}  # what serves, without its bytes
         self._client: Any = None
 
     async def start(self, listener: LossListener) -> None:
@@ -92,29 +97,54 @@ class TritonEngine:
         delivered = self._prepared.pop(order)
         began = time.monotonic()
         try:
-            await uninterrupted(asyncio.ensure_future(self._load(delivered)))
+            served = await uninterrupted(asyncio.ensure_future(self._swap(delivered)))
         except LoadFailed as failed:
-            held = order.model in self._folders
+            held = order.model in self._loaded
             raise await weighed(failed, delivered, self._delivery, self.serving, held=held) from None
-        try:
-            served = await self.serving(order.model)
         except PodUnreachable as error:
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
-        if served is None or not served.holds(order):
-            found = f"version {served.version}" if served else "none of ours"
-            raise LoadFailed(f"Triton took the load, but its memory names {found}", code="unconfirmed")
+        before = self._loaded.get(order.model)
+        self._loaded[order.model] = replace(delivered, contents={}, samples=())
         if self._repository is not None:
-            folder, before = delivered.layout.folder, self._folders.get(order.model, "")
-            self._folders[order.model] = folder
-            await asyncio.to_thread(self._repository.prune, order.model, {folder, before})
+            keep = {delivered.layout.folder, before.layout.folder if before else ""}
+            await asyncio.to_thread(self._repository.prune, order.model, keep)
         return replace(served, seconds={"swap": time.monotonic() - began})
 
-    async def _load(self, delivered: Delivered) -> None:
-        model, samples = delivered.order.model, delivered.samples
-        if samples:
+    async def _swap(self, delivered: Delivered) -> Served:
+        order = delivered.order
+        before = await self.serving(order.model)
+        if delivered.samples:
             await self._try(delivered)
-        await self._load_as(model, delivered)
-        await compare_answers(model, samples, self._ask)  # now it is warm, too
+        await self._load_as(order.model, delivered)
+        try:
+            await compare_answers(order.model, delivered.samples, self._ask)  # now it is warm, too
+            served = await self.serving(order.model)
+            if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
+                found = f"version {served.version}" if served else "none of ours"
+                raise LoadFailed(f"Triton took the load, but its memory names {found}", code="unconfirmed")
+        except BaseException:
+            await self._go_back(order, before)
+            raise
+        return served
+
+    async def _go_back(self, refused: LoadOrder, before: Served | None) -> None:
+        """Have Triton serve what it did before it took a load. If it does not, it is asked again once it is watched."""
+        model = refused.model
+        try:
+            now = await self.serving(model)
+            if now is not None and before is not None and now.manifest_digest == before.manifest_digest:
+                return
+            if before is None:
+                await self.retire(model)
+                return
+            loaded = self._loaded.get(model)
+            if self._repository is None or loaded is None or loaded.order.manifest_digest != before.manifest_digest:
+                # Its files travelled with the load, or another companion placed them.
+                order = replace(refused, version=before.version, manifest_digest=before.manifest_digest)
+                loaded = await self._delivery.deliver(order)
+            await self._load_as(model, loaded)
+        except (LoadFailed, PodUnreachable) as error:
+            log.error("what served before is not loaded again", model=model, error=str(error))
 
     async def _try(self, delivered: Delivered) -> None:
         """Load it where no request goes, and compare its answers with those recorded."""
@@ -138,17 +168,22 @@ class TritonEngine:
 
     async def _load_as(self, name: str, delivered: Delivered) -> None:
         layout = delivered.layout
+        config = orjson.dumps({**layout.settings, "name": name}).decode()
         files = {f"file:{layout.folder}/{path}": content for path, content in delivered.contents.items()}
+        if refused := await self._send_load(name, config, files):
+            status, message = refused
+            raise LoadFailed(message, code=_load_code(status, message.lower()))
+
+    async def _send_load(self, name: str, config: str, files: Mapping[str, bytes]) -> tuple[str, str] | None:
+        """Triton's status and message if it does not load a model; None: it has."""
+        seconds = self._load_seconds_max
+        if sum(map(len, files.values())) > SENT_HERE_BYTES_MAX:
+            return await asyncio.to_thread(send_load, self._address, name, config, files, seconds)
         try:
-            await self._client.load_model(
-                name,
-                config=orjson.dumps({**layout.settings, "name": name}).decode(),
-                files=files or None,
-                client_timeout=self._load_seconds_max,
-            )
+            await self._client.load_model(name, config=config, files=files or None, client_timeout=seconds)
         except InferenceServerException as error:
-            message = str(error.message())
-            raise LoadFailed(message, code=_load_code(str(error.status()), message.lower())) from None
+            return str(error.status()), str(error.message())
+        return None
 
     async def _ask(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
@@ -161,6 +196,10 @@ class TritonEngine:
             message = f"the recorded sample is refused: {error.message()}"
             code = BLAMES_THE_VERSION if str(error.status()).endswith("INVALID_ARGUMENT") else "server_failed"
             raise LoadFailed(message, code=environment_code(message) or code) from None
+        except ValueError as error:
+            raise LoadFailed(
+                f"its answer to the recorded sample can't be read: {error}", code="server_failed"
+            ) from None
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``. Never the repository index: it keeps the names of the dead."""

@@ -1,7 +1,8 @@
 """What engines of servers with V2's model-repository extension over HTTP share.
 
-A load reads a settings file from disk, so it is written just before. After a load that failed it says again what
-serves: else a server that restarts would load the version that it has just refused.
+A load reads a settings file from disk, so it is written just before. After a swap that failed it says again what
+served: else a server that restarts would load the version that was just refused. A server that has loaded that version
+already loads the one before again.
 """
 
 import asyncio
@@ -10,6 +11,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
+
+import orjson
+import structlog
 
 from modelcast.consumers.companion.delivery import Delivered
 from modelcast.consumers.companion.engines.http_engine import HttpEngine, load_refused
@@ -21,6 +25,8 @@ from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed,
 
 INFER_SECONDS = 60.0
 
+log = structlog.get_logger(__name__)
+
 
 class V2Engine(HttpEngine):
     """See ``HttpEngine``. A version with recorded samples is tried under another name before it takes traffic."""
@@ -30,6 +36,10 @@ class V2Engine(HttpEngine):
     @abstractmethod
     def trial_settings(self, delivered: Delivered) -> Mapping[str, Any]:
         """The settings that load the version under ``trial_name``."""
+
+    @abstractmethod
+    def named_in(self, described: Mapping[str, Any]) -> tuple[int, str] | None:
+        """The (version, manifest digest) that settings name, or the server's words on a model; None: none of ours."""
 
     @abstractmethod
     def load_code(self, answer: ServerAnswer) -> str:
@@ -50,24 +60,42 @@ class V2Engine(HttpEngine):
         if delivered.samples:
             trial = trial_name(model)
             try:
-                await self._load(trial, self.trial_settings(delivered))
+                await self._load(trial, settings_bytes(self.trial_settings(delivered)))
                 await compare_answers(trial, delivered.samples, self._ask)
             finally:
                 await self._end_trial(trial)
-        await self._load(model, delivered.layout.settings)
+        await self._load(model, settings_bytes(delivered.layout.settings))
         await compare_answers(model, delivered.samples, self._ask)  # now it is warm, too
 
     async def undo_load(self, model: str, noted: bytes | None) -> None:
-        """See ``HttpEngine.undo_load``."""
+        """See ``HttpEngine.undo_load``. A server that does not go back is asked again once it is watched."""
         await self.write(model, self.settings_file, noted)
+        try:
+            served = await self.serving(model)
+            now = (served.version, served.manifest_digest) if served else None
+            if now == self._named_in_settings(noted):
+                return  # it never took the load
+            if noted is None:
+                await self.ask_to_unload(model, "POST", _path(model, "unload"))
+            else:
+                await self._load(model, noted)
+        except (LoadFailed, PodUnreachable) as error:
+            log.error("what served before is not loaded again", model=model, error=str(error))
+
+    def _named_in_settings(self, settings: bytes | None) -> tuple[int, str] | None:
+        try:
+            described = orjson.loads(settings or b"null")
+        except orjson.JSONDecodeError:
+            return None
+        return self.named_in(described) if isinstance(described, dict) else None
 
     async def retire(self, model: str) -> None:
         """See ``Engine.retire``. Its settings go first: a server that restarts must not load it again."""
         await self.write(model, self.settings_file, None)
         await self.ask_to_unload(model, "POST", _path(model, "unload"))
 
-    async def _load(self, name: str, settings: Mapping[str, Any]) -> None:
-        await self.write(name, self.settings_file, settings_bytes(settings))
+    async def _load(self, name: str, settings: bytes) -> None:
+        await self.write(name, self.settings_file, settings)
         answer = await self.client.ask("POST", _path(name, "load"), seconds=self.load_seconds_max)
         if answer.status >= 300:
             failed = load_refused(answer, self.load_code(answer))

@@ -62,7 +62,8 @@ def mlserver_layout(files: Files, order: LoadOrder, read: ReadFile) -> VersionLa
         "platform": f"{_MARK} {order.manifest_digest} {order.version}",
         "parameters": {**kept, "uri": f"./{folder}" if inside == "." else f"./{folder}/{inside}"},
     }
-    return VersionLayout(folder, places_of(files, without=frozenset({SETTINGS_FILE})), settings)
+    # MLServer takes every file of that name, however deep, for the settings of one more model.
+    return VersionLayout(folder, places_of(files, without_named=SETTINGS_FILE), settings)
 
 
 def _by_name(files: Files) -> dict[str, Any]:

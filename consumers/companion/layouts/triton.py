@@ -51,9 +51,10 @@ def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: 
         "version_policy": {"specific": {"versions": [order.version]}},
         "parameters": {**named, DIGEST_PARAMETER: {"string_value": order.manifest_digest}},
     }
-    if settings.get("backend") == "python" and "model.py" not in {p.path for p in places}:
+    program = str(PurePosixPath(str(settings.get("default_model_filename") or "model.py")))
+    if settings.get("backend") == "python" and program not in {p.path for p in places}:
         # Triton 2.51 never answers such a load, and takes no other of that model until it restarts (server#8766).
-        raise unsupported("triton", files, "model.py for its python backend")
+        raise unsupported("triton", files, f"{program} for its python backend")
     return VersionLayout(str(order.version), places, settings)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import orjson
@@ -34,9 +35,15 @@ class VersionLayout:
     settings: Mapping[str, Any] = field(default_factory=dict)  # what tells the server to load just this version
 
 
-def places_of(files: Files, *, without: frozenset[str] = frozenset()) -> tuple[Place, ...]:
-    """The artifact's files at their own paths, without our hints and without ``without``."""
-    return tuple(Place(p, p) for p in sorted(files) if not p.startswith(HINTS_FOLDER) and p not in without)
+def places_of(
+    files: Files, *, without: frozenset[str] = frozenset(), without_named: str | None = None
+) -> tuple[Place, ...]:
+    """The artifact's files at their own paths, without our hints, ``without`` and, in any folder, ``without_named``."""
+    return tuple(
+        Place(p, p)
+        for p in sorted(files)
+        if not p.startswith(HINTS_FOLDER) and p not in without and PurePosixPath(p).name != without_named
+    )
 
 
 def read_hint(files: Files, name: str, read: ReadFile) -> dict[str, Any] | None:

@@ -19,6 +19,8 @@ WATCH_SECONDS = 60
 """After so long the server ends a watch, which shows that it still has us."""
 PAGE = 500
 LINE_BYTES_MAX = 32 * 1024 * 1024
+PAGE_BYTES_MAX = 64 * 1024 * 1024
+"""Twice what 500 slices of 100 endpoints each take."""
 _RBAC_HINT = "its account needs get, list and watch of endpointslices (discovery.k8s.io): infra/deploy/kubernetes"
 
 
@@ -121,7 +123,7 @@ class ApiServer:
         try:
             async with self._request(path, parameters, timeout) as response:
                 if response.status != 200:
-                    _refused(response.status, await response.read(), self._access.url)
+                    _refused(response.status, await self._bounded(response), self._access.url)
                 yield {}
                 line = bytearray()
                 async for chunk in response.content.iter_any():  # readline() has a limit that a slice may pass
@@ -145,16 +147,24 @@ class ApiServer:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
         try:
             async with self._request(path, parameters, timeout) as response:
-                raw = await response.read()
+                raw = await self._bounded(response)
                 if response.status != 200:
                     _refused(response.status, raw, self._access.url)
                 return _parsed(raw, self._access.url)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from None
 
+    async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
+        raw = bytearray()
+        async for chunk in response.content.iter_any():
+            raw += chunk
+            if len(raw) > PAGE_BYTES_MAX:
+                raise DiscoveryFailed("an answer is larger than 64 MiB", subject=self._access.url)
+        return bytes(raw)
+
     def _request(self, path: str, parameters: Mapping[str, str], timeout: aiohttp.ClientTimeout) -> Any:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = aiohttp.ClientSession(auto_decompress=False)  # a few bytes may stand for gigabytes
         return self._session.get(
             self._access.url.rstrip("/") + path,
             params=parameters,
@@ -169,7 +179,8 @@ class ApiServer:
             token = self._access.token_file.read_text().strip()  # the kubelet replaces it every hour or so
         except FileNotFoundError:
             token = ""
-        return {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        plain = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        return plain | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def _tls(self) -> ssl.SSLContext | bool:
         file = self._access.ca_file

@@ -1,5 +1,6 @@
 """The servers that ``pods`` compares, each with the same weights: started, swapped, counted."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -16,8 +17,7 @@ from modelcast.consumers.pod_clients.v2 import V2Pod
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
 from tests.bench.serving.pods_servers import KServe, MLServer, NaiveMLServer, NaiveTriton, Triton
-from tests.bench.serving.pods_shared import MODEL, artifact_in, process_tree
-from tests.consumers.pod.models import order
+from tests.bench.serving.pods_shared import MODEL, order_in, process_tree
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
 from tests.support.servers.serving_peers import asgi_python
 from tests.support.waiting import until
@@ -43,6 +43,10 @@ class Peer(Protocol):
         """The process ids of what answers requests."""
         ...
 
+    def beside(self) -> list[int]:
+        """Those of the companion; of a server without one, none."""
+        ...
+
     async def stop(self) -> None:
         """End it."""
         ...
@@ -64,13 +68,16 @@ class OurPod:
 
     async def swap(self, files: Mapping[str, bytes], version: int) -> float:
         assert self._driver is not None
-        artifact = artifact_in(files, self._pod.cache)
+        order = await asyncio.to_thread(order_in, self._pod.cache, files, version)
         began = time.perf_counter()
-        await self._driver.load(order(artifact, version, model=MODEL, reload=True))
+        await self._driver.load(order)
         return time.perf_counter() - began
 
     def tree(self) -> list[int]:
         return process_tree(self._pod.pid)
+
+    def beside(self) -> list[int]:
+        return []
 
     async def stop(self) -> None:
         if self._driver is not None:
@@ -132,6 +139,9 @@ class Bare:
     def tree(self) -> list[int]:
         return process_tree(self._child.pid) if self._child else []
 
+    def beside(self) -> list[int]:
+        return []
+
     async def stop(self) -> None:
         if self._child is not None:
             self._child.kill()
@@ -143,6 +153,9 @@ _MADE: dict[str, Callable[[Path], Peer]] = {
     "mlserver0": lambda home: MLServer(home, 0),
     "mlserver1": lambda home: MLServer(home, 1),
     "kserve": KServe,
+    "triton-compared": Triton,
+    "mlserver1-compared": lambda home: MLServer(home, 1),
+    "kserve-compared": KServe,
     "triton-by-hand": lambda home: NaiveTriton(home, loads_by_grpc=True),
     "triton-naive": lambda home: NaiveTriton(home, loads_by_grpc=False),
     "mlserver-naive": lambda home: NaiveMLServer(home, 1),
@@ -151,7 +164,10 @@ _MADE: dict[str, Callable[[Path], Peer]] = {
     "uvicorn": lambda home: Bare(home, "uvicorn"),
     "granian": lambda home: Bare(home, "granian"),
 }
-PEERS = ("ours", *_MADE)
+PEERS = ("ours", "ours-compared", *_MADE)
+COMPARED = frozenset(name for name in PEERS if name.endswith("-compared"))
+"""Their artifacts record a sample: a companion loads each version twice, and compares its answers."""
+COMPANIONED = frozenset({"triton", "triton-grpc", "mlserver0", "mlserver1", "kserve"})
 BY_HAND = frozenset({"triton-by-hand", "triton-naive", "mlserver-naive"})
 BARE = frozenset({"aiohttp", "aiohttp-isolated", "uvicorn", "granian"})
 RELOADED = frozenset({"ours", "triton", "mlserver0", "mlserver1", "kserve"})
@@ -160,4 +176,4 @@ RELOADED = frozenset({"ours", "triton", "mlserver0", "mlserver1", "kserve"})
 
 def make_peer(name: str, home: Path, options: list[str]) -> Peer:
     """One of ``PEERS``; ``options`` are our pod's."""
-    return OurPod(home, options) if name == "ours" else _MADE[name](home)
+    return OurPod(home, options) if name.startswith("ours") else _MADE[name](home)

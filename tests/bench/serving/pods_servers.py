@@ -1,5 +1,6 @@
 """Triton, MLServer and KServe with the same weights: driven by the companion beside them, or naively."""
 
+import asyncio
 import json
 import os
 import time
@@ -11,10 +12,9 @@ import aiohttp
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
-from tests.bench.serving.pods_shared import MODEL, artifact_in, process_tree
+from tests.bench.serving.pods_shared import MODEL, order_in, process_tree
 from tests.consumers.companion.asked import alive
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.pod.models import order
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.servers.serving_peers import (
     kserve_python,
@@ -132,13 +132,16 @@ class Companioned:
     async def swap(self, files: Mapping[str, bytes], version: int) -> float:
         assert self._companion is not None
         assert self._driver is not None
-        artifact = artifact_in({**files, **self.files()}, self._companion.cache)
+        order = await asyncio.to_thread(order_in, self._companion.cache, {**files, **self.files()}, version)
         began = time.perf_counter()
-        await self._driver.load(order(artifact, version, model=MODEL, reload=True))
+        await self._driver.load(order)
         return time.perf_counter() - began
 
     def tree(self) -> list[int]:
         return process_tree(self._child.pid) if self._child else []
+
+    def beside(self) -> list[int]:
+        return process_tree(self._companion.pid) if self._companion else []
 
     async def stop(self) -> None:
         if self._driver is not None:

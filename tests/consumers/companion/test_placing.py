@@ -1,5 +1,8 @@
 """Files appear in a server's repository whole or not at all."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +77,49 @@ def test_leftovers_of_a_companion_that_was_killed_are_cleared_away(tmp_path: Pat
     (leftover / "half").write_bytes(b"x")
     ModelRepository(tmp_path / "repository").close()
     assert not leftover.exists()
+
+
+DIES_AFTER_ITS_FIRST_RENAME = """
+import os, signal, sys, threading
+from pathlib import Path
+from modelcast.consumers.companion import placing
+from modelcast.consumers.companion.layouts.version_layout import Place, VersionLayout
+
+rename = Path.rename
+
+def last(self, target):
+    rename(self, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+repository = placing.ModelRepository(Path(sys.argv[1]))
+if sys.argv[3] == "without exchange":
+    placing.exchange = lambda one, other: False
+Path.rename = last
+layout = VersionLayout("7", (Place("model.onnx", "model.onnx"),))
+repository.place("fraud", layout, Path(sys.argv[2]), threading.Event())
+"""
+
+
+@pytest.mark.parametrize("how", ["with exchange", "without exchange"])
+def test_a_companion_killed_while_it_replaces_a_folder_leaves_one_that_serves(
+    how: str, tmp_path: Path, artifact: Path
+) -> None:
+    repository = ModelRepository(tmp_path / "repository")
+    repository.place("fraud", LAYOUT, artifact, threading.Event())
+    repository.close()
+    (artifact / "model.onnx").write_bytes(b"newer")
+    command = [sys.executable, "-c", DIES_AFTER_ITS_FIRST_RENAME, str(repository.root), str(artifact), how]
+    ended = subprocess.run(command, check=False)
+    folder = repository.root / "fraud/7"
+    if how == "with exchange":
+        assert ended.returncode == 0  # it never renamed: the folder had its name at every instant
+        assert tree(folder) == {"model.onnx": b"newer"}
+    else:
+        assert ended.returncode == -signal.SIGKILL
+        assert not folder.exists()
+        ModelRepository(repository.root).close()
+        assert tree(folder) == {"model.onnx": b"graph", "deep/weights": b"weights"}
+    assert sorted(p.name for p in (repository.root / placing.STAGING).iterdir()) == ["lock"]
 
 
 def test_only_one_companion_at_a_time_places_files(repository: ModelRepository) -> None:

@@ -52,6 +52,7 @@ class KubernetesApi:
         lists, watches: requests so far, with their parameters.
         refusing: a status with which it answers everything; 0: none.
         expired_pages: as many continuations are gone before one is answered.
+        compressed: lists come in gzip, asked for or not.
     """
 
     def __init__(self, token: str = "", tls: ssl.SSLContext | None = None) -> None:
@@ -62,6 +63,7 @@ class KubernetesApi:
         self.watches: list[dict[str, str]] = []
         self.refusing = 0
         self.expired_pages = 0
+        self.compressed = False
         self.version = 100
         self._tls = tls
         self._slices: dict[str, Slice] = {}
@@ -147,7 +149,10 @@ class KubernetesApi:
         rest = names[first + self.page :]
         meta = {"resourceVersion": str(self.version)} | ({"continue": str(first + self.page)} if rest else {})
         items = [self._slices[name] for name in names[first : first + self.page]]
-        return web.json_response({"kind": "EndpointSliceList", "metadata": meta, "items": items})
+        answer = web.json_response({"kind": "EndpointSliceList", "metadata": meta, "items": items})
+        if self.compressed:
+            answer.enable_compression(web.ContentCoding.gzip)
+        return answer
 
     async def _watch(self, request: web.Request, version: int) -> web.StreamResponse:
         if version < self.oldest:

@@ -188,6 +188,22 @@ async def test_the_clusters_own_ca_is_trusted_and_no_other(tmp_path: Path) -> No
         await wary.aclose()
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_an_answer_without_end_is_a_failed_look_and_fills_no_memory(
+    compressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.consumers.discovery.kubernetes.api.PAGE_BYTES_MAX", 1_000_000)
+    async with KubernetesApi() as api:
+        large = a_slice("s", endpoint("a", "10.0.0.1"))
+        large["metadata"]["annotations"] = {"padding": "x" * 4_000_000}
+        await api.put(large)
+        api.compressed = compressed
+        ours = source(ApiAccess(api.url, Path("/absent")))
+        with pytest.raises(DiscoveryFailed, match="no API server" if compressed else "larger than 64 MiB"):
+            await ours.look()
+        await ours.aclose()
+
+
 async def test_what_answers_but_is_no_api_server_is_a_failed_look() -> None:
     async with KubernetesApi() as api:
         ours = EndpointSliceSource(SERVICE, "elsewhere", PodPort(), ApiAccess(api.url, Path("/absent")))

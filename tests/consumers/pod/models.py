@@ -165,16 +165,22 @@ def mixed() -> Artifact:
 def table(seed: int, rows: int, columns: int) -> Artifact:
     """y = row i of a table of weights beside the model: large to load, light to ask."""
     weights = np.random.default_rng(seed).standard_normal((rows, columns), "f4")
+    return Artifact({"model.onnx": table_graph(rows, columns, 0.0), "weights.bin": weights.tobytes()})
+
+
+def table_graph(rows: int, columns: int, plus: float) -> bytes:
+    """The model of ``table``: y = row i of ``weights.bin`` + ``plus``, so that versions may share their weights."""
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[rows, columns])
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", str(weights.nbytes))):
+    for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", str(rows * columns * 4))):
         tensor.external_data.add(key=key, value=value)
+    added = helper.make_tensor("plus", TensorProto.FLOAT, [], [plus])
     graph = helper.make_graph(
-        [helper.make_node("Gather", ["w", "i"], ["y"])],
+        [helper.make_node("Gather", ["w", "i"], ["row"]), helper.make_node("Add", ["row", "plus"], ["y"])],
         "table",
         [_value("i", TensorProto.INT64, ["n"])],
         [_value("y", TensorProto.FLOAT, ["n", columns])],
-        [tensor],
+        [tensor, added],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    return Artifact({"model.onnx": model.SerializeToString(), "weights.bin": weights.tobytes()})
+    return bytes(model.SerializeToString())

@@ -1,6 +1,7 @@
 """Kind ``kserve`` against KServe's real ModelServer, with our model class."""
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -48,6 +49,12 @@ class TestKServe(ComparingConformance):
     def rig(self, tmp_path: Path) -> Iterator[KServeServer]:
         with running(KServeServer(tmp_path)) as server:
             yield server
+
+
+def test_a_load_that_a_newer_one_has_overtaken_does_not_put_its_version_back(tmp_path: Path) -> None:
+    command = [str(kserve_python()), str(PROGRAMS / "overtaken_loads.py"), str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    assert subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout == "3"
 
 
 async def test_a_server_without_our_class_is_unsupported_and_blames_nothing(tmp_path: Path) -> None:

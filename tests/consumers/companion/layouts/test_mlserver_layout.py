@@ -66,6 +66,11 @@ def test_an_artifacts_own_settings_count_and_are_not_placed_where_mlserver_would
     assert (layout.settings["name"], layout.settings["implementation"]) == ("fraud", "a.B")
 
 
+def test_settings_deeper_in_an_artifact_are_not_placed_for_mlserver_would_load_another_model_by_them() -> None:
+    files = {"model.joblib": b"pickle", "x/model-settings.json": b'{"name": "other"}', "x/weights": b"w"}
+    assert laid_out(files).places == (Place("model.joblib", "model.joblib"), Place("x/weights", "x/weights"))
+
+
 @pytest.mark.parametrize("hint", [{}, {"implementation": 7}, {"implementation": "a.B", "parameters": []}])
 def test_a_damaged_hint_is_the_versions_fault(hint: dict[str, object]) -> None:
     with pytest.raises(NotLoadable):

@@ -70,6 +70,13 @@ def test_a_python_model_without_model_py_never_reaches_triton() -> None:
         laid_out({"weights": b"", "modelcast/triton.json": hint})
 
 
+def test_the_program_of_a_python_model_may_have_another_name() -> None:
+    hint = json.dumps({"config": {"backend": "python", "default_model_filename": "./fraud.py"}}).encode()
+    assert laid_out({"fraud.py": b"", "modelcast/triton.json": hint}).settings["backend"] == "python"
+    with pytest.raises(Unsupported, match=r"fraud\.py"):
+        laid_out({"model.py": b"", "modelcast/triton.json": hint})
+
+
 def test_what_nothing_says_how_to_load_is_unsupported_with_what_to_do() -> None:
     with pytest.raises(Unsupported, match=r"modelcast/triton\.json"):
         laid_out({"weights.gguf": b""})

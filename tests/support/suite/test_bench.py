@@ -1,0 +1,51 @@
+"""What ``make bench`` runs and shows: the benchmarks that are named after it, and each promise that was not held."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.bench.__main__ import not_held
+from tests.bench.serving.pods import promised
+
+ROOT = Path(__file__).parents[3]
+STEADY = {"failed": 0, "wrong_version": 0, "p99_ms": 5.0}
+SERVER = {
+    "steady": STEADY,
+    "in_swaps": STEADY,
+    "swap_by_read_and_run": 1.2,
+    "memory_after_reloads": {"ratio": 1.05, "ratio_with_companion": 1.2},
+}
+
+
+@pytest.mark.parametrize(("names", "told"), [(["pods", "road"], "--only pods road"), ([], "")])
+def test_what_is_named_after_bench_is_run_alone(names: list[str], told: str) -> None:
+    command = ["make", "--no-print-directory", "--dry-run", "bench", *names]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))}
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True, env=clean).stdout
+    (line,) = [line for line in said.splitlines() if "tests.bench" in line]
+    assert line.split("tests.bench", 1)[1].split() == told.split()
+
+
+def test_each_promise_that_was_not_held_is_named_with_its_benchmark() -> None:
+    figures = {
+        "conditions": {"cores": 2},
+        "failed": [],
+        "pods": {"promises": {"ours: fast": {"held": False}, "ours: whole": {"held": True}}},
+    }
+    assert not_held(figures) == ["pods: ours: fast"]
+
+
+@pytest.mark.parametrize("name", ["ours", "triton", "triton-grpc", "mlserver0", "mlserver1", "kserve"])
+def test_every_server_that_a_companion_swaps_is_held_to_the_same_promises(name: str) -> None:
+    bad = {**SERVER, "in_swaps": {**STEADY, "failed": 1}, "swap_by_read_and_run": 1.4, "p99_in_swaps_less_steady_ms": 0}
+    said = promised({name: bad})
+    assert said[f"{name}: no request failed, none was answered by another version"] is False
+    assert said[f"{name}: a swap at most 1.3 times reading and one run"] is False
+
+
+def test_a_companions_memory_counts_in_a_promise_of_its_own() -> None:
+    said = promised({"triton": SERVER})
+    assert said["triton: memory after reloads at most 1.1 times"]
+    assert not said["triton, with its companion: memory after reloads at most 1.1 times"]

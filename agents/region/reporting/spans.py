@@ -47,6 +47,7 @@ class _Work:
     fetches: dict[str, int] = field(default_factory=dict)  # manifest digest -> when it began
     loads: dict[str, int] = field(default_factory=dict)  # pod -> when it was ordered
     loaded: dict[str, int] = field(default_factory=dict)  # pod -> when it said that it serves
+    read: set[str] = field(default_factory=set)  # pods that were read back
     attempts: int = 0
 
 
@@ -74,7 +75,7 @@ class SpanSteps:
         if work is None:
             return
         self._ended(work, event, now_ns)
-        self._read_back(work, before, after, now_ns)
+        self._read_back(work, after, now_ns)
         for effect in effects:
             if isinstance(effect, Fetch):
                 work.fetches[effect.update.artifact.manifest_digest] = now_ns
@@ -123,13 +124,12 @@ class SpanSteps:
             case PodLost(pod, message) if pod in work.loads:
                 self._emit(work, "load", work.loads.pop(pod), now_ns, about={"modelcast.pod": pod}, error=message)
 
-    def _read_back(self, work: _Work, before: Replica, after: Replica, now_ns: int) -> None:
-        """A pod that said that it serves was read: what it said is believed from now on."""
-        for pod, began_ns in list(work.loaded.items()):
-            old, new = before.pods.get(pod), after.pods.get(pod)
-            if old is not None and new is not None and old.awaits_read_back and not new.awaits_read_back:
-                del work.loaded[pod]
-                self._emit(work, "read back", began_ns, now_ns, about={"modelcast.pod": pod})
+    def _read_back(self, work: _Work, after: Replica, now_ns: int) -> None:
+        """Pods that were read, and serve it: what they said is believed from now on, whoever had ordered it."""
+        for pod, view in after.pods.items():
+            if pod not in work.read and after.confirms(view):
+                work.read.add(pod)
+                self._emit(work, "read back", work.loaded.pop(pod, now_ns), now_ns, about={"modelcast.pod": pod})
 
     def _emit(
         self,

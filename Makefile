@@ -26,7 +26,7 @@ help:
 	@echo 'make test       every kind of test that needs no program from outside: minutes   (ARGS="-k name")'
 	@echo 'make test-all   all of them: 1,000 seeds, large files, what takes long'
 	@echo 'make test-real  the tests against versitygw and the machine'"'"'s redis-server, Chromium, promtool; SOAK=true: 60 rounds of kills'
-	@echo 'make test-road  every test but those of deltas, in a copy of the tree without them: as long as make test'
+	@echo 'make test-road  the tests of make test but those of deltas, in a copy of the tree without them'
 	@echo 'make lint       ruff, mypy, import contracts'
 	@echo 'make bench      the benchmarks: a table, and JSON   (make bench pods: these alone; ARGS="--json FILE --strict")'
 	@echo 'make clean      remove .venv and what tools left; fetched files stay in the user cache'

@@ -3,6 +3,6 @@
 Plugged into the tracker, which works without it.
 """
 
-from modelcast.agents.history.plug import Hears, plugged
+from modelcast.agents.history.plug import plugged
 
-__all__ = ["Hears", "plugged"]
+__all__ = ["plugged"]

@@ -1,5 +1,6 @@
 """A thread that reads ``version-changes`` of the owned partitions and archives it; no group, no committed offsets."""
 
+import asyncio
 import threading
 import time
 from collections import deque
@@ -34,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class ChangesReader(Protocol):
-    """Is told what is recorded (``Recorder``, called on its event loop)."""
+    """Hears what is recorded (``Recorder``, called on its event loop)."""
 
     def ready(self, partition: int, recorded: Iterable[VersionChange]) -> None:
         """All that is recorded in the partition was read."""
@@ -56,8 +57,8 @@ class ChangesFollower:
         settings: where Kafka is.
         registry: of the origin store, which also holds the archive.
         owned: the partitions that are this worker's now.
-        told: hears what is recorded, in the order of the records.
-        on_loop: has a call made on the event loop of ``told``.
+        reader: hears what is recorded, in the order of the records.
+        loop: on which ``reader`` is called.
     """
 
     def __init__(
@@ -65,11 +66,11 @@ class ChangesFollower:
         settings: Settings,
         registry: RegistryReader,
         owned: Callable[[], frozenset[int]],
-        told: ChangesReader,
-        on_loop: Callable[[Callable[[], None]], None],
+        reader: ChangesReader,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._settings, self._registry, self._owned = settings, registry, owned
-        self._told, self._on_loop = told, on_loop
+        self._reader, self._loop = reader, loop
         self._archives: dict[int, PartitionArchive] = {}
         self._at_the_end: set[int] = set()
         self._ready: set[int] = set()
@@ -156,7 +157,11 @@ class ChangesFollower:
         self._at_the_end.discard(partition)
         if partition in self._ready:
             self._ready.discard(partition)
-            self._on_loop(lambda: self._told.lost(partition))
+            self._on_loop(lambda: self._reader.lost(partition))
+
+    def _on_loop(self, call: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
 
     def _assign(self, consumer: Consumer) -> None:
         self._at_the_end.clear()
@@ -187,14 +192,14 @@ class ChangesFollower:
             return
         archive.take(message.offset() or 0, change)
         if partition in self._ready:
-            self._on_loop(lambda: self._told.read(change))
+            self._on_loop(lambda: self._reader.read(change))
 
     def _ends_here(self, partition: int, archive: PartitionArchive) -> None:
         self._at_the_end.add(partition)
         if partition not in self._ready:
             self._ready.add(partition)
             recorded = tuple(archive.stood.values())
-            self._on_loop(lambda: self._told.ready(partition, recorded))
+            self._on_loop(lambda: self._reader.ready(partition, recorded))
 
     def _is_read(self, consumer: Consumer, partition: int, archive: PartitionArchive, now_us: int) -> bool:
         """Whether a mark is wanted, and nothing that lies in the partition is unread."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from modelcast.agents.history.follower import ChangesFollower
 from modelcast.agents.history.generations import Generations
@@ -16,16 +15,6 @@ from modelcast.schemas.records import ModelUpdate, VersionState
 CLOSE_SECONDS = 2.0
 QUIET_REFRESHES = 3.0
 """Refreshes of a state that a tracker may miss before that is a pause of which nothing is known."""
-
-
-class Hears(Protocol):
-    """Is told what the tracker says of a model."""
-
-    def __call__(
-        self, state: VersionState, updates: Mapping[int, ModelUpdate], before: VersionState | None, now_us: int, /
-    ) -> None:
-        """``before`` is what was said before; ``updates`` are the log's publications by version."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +31,39 @@ class _Digests(Mapping[int, str]):
         return len(self.updates)
 
 
+class History:
+    """Hears what the tracker reports (its ``StateListener``): what has changed is recorded, what is over is kept."""
+
+    def __init__(self, recorder: Recorder, generations: Generations) -> None:
+        self._recorder, self._generations = recorder, generations
+
+    def reported(
+        self, state: VersionState, before: VersionState | None, updates: Mapping[int, ModelUpdate], now_us: int
+    ) -> None:
+        """See ``StateListener``."""
+        self._generations.said(state, before, now_us)
+        self._recorder.said(state, _Digests(updates), before.updated_at_us if before is not None else 0, now_us)
+
+
 @contextmanager
 def plugged(
-    settings: Settings,
-    registry: RegistryReader,
-    sender: ChangeSender,
-    owned: Callable[[], frozenset[int]],
-    hears: Callable[[Hears], None],
-) -> Iterator[None]:
-    """Record and archive while the block runs; on the event loop that runs now.
+    settings: Settings, registry: RegistryReader, sender: ChangeSender, owned: Callable[[], frozenset[int]]
+) -> Iterator[tuple[History, ...]]:
+    """Archive while the block runs, what is recorded on the event loop that runs now; who is to hear the tracker.
 
     Args:
-        settings: ``tracker.history`` says whether.
+        settings: ``tracker.history`` says whether; if not, nobody is to.
         registry: of the origin store, which also holds the archive.
         sender: to Kafka.
         owned: the partitions that are this worker's now.
-        hears: is given what is to hear what the tracker says.
     """
     if not settings.tracker.history:
-        yield
+        yield ()
         return
-    loop = asyncio.get_running_loop()
     recorder = Recorder(sender, QUIET_REFRESHES * settings.tracker.refresh_seconds)
-
-    def on_loop(call: Callable[[], None]) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(call)
-
-    def said(state: VersionState, updates: Mapping[int, ModelUpdate], before: VersionState | None, now_us: int) -> None:
-        generations.said(state, before, now_us)
-        recorder.said(state, _Digests(updates), before.updated_at_us if before is not None else 0, now_us)
-
-    follower = ChangesFollower(settings, registry, owned, recorder, on_loop)
-    generations = Generations(follower.keep)
+    follower = ChangesFollower(settings, registry, owned, recorder, asyncio.get_running_loop())
     follower.start()
-    hears(said)
     try:
-        yield
+        yield (History(recorder, Generations(follower.keep)),)
     finally:
         follower.close(CLOSE_SECONDS)

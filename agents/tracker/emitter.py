@@ -1,7 +1,7 @@
 """Saying what changed: folds the models that wait for it, and puts the outcome on Kafka and into the live view."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,13 +14,13 @@ from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows, reported_before
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.agents.tracker.ports import TrackerPorts
+from modelcast.agents.tracker.ports import StateListener, TrackerPorts
 from modelcast.agents.tracker.state_metrics import StateMetrics
 from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
-from modelcast.schemas.records import ModelUpdate, PodReport, RegionState, VersionState
+from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS
 from modelcast.schemas.topics import Topic
 
@@ -66,7 +66,6 @@ class Emitter:
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
-        self._observe = ports.reported
         self.metrics = StateMetrics(
             pairs=settings.tracker.metrics == "pairs",
             late_seconds=settings.dashboard.late_seconds,
@@ -81,10 +80,13 @@ class Emitter:
         self._wake = asyncio.Event()
         self._began = self._clock.monotonic()
         self._changes = 0
-        self.on_said: Callable[[VersionState, Mapping[int, ModelUpdate], VersionState | None, int], None] | None = None
-        """Hears what is said of a model, the log's publications by version, what was said before, and when."""
+        self._listeners: list[StateListener] = []
         self.settled = False
         """Nothing is reported while partitions change hands: tables and logs may be half read."""
+
+    def listen(self, listener: StateListener) -> None:
+        """Have ``listener`` hear all that is reported from now on."""
+        self._listeners.append(listener)
 
     def changed(self, model: str) -> None:
         """Fold this model soon."""
@@ -241,8 +243,8 @@ class Emitter:
         if reported is not None:
             latest.snapshots, latest.refreshed_at = reported.snapshots, reported.refreshed_at
         self._reported[row.model] = latest
-        if self.on_said is not None:
-            self.on_said(state, row.log.updates if row.log is not None else {}, row.previous, now_us)
+        for listener in self._listeners:
+            listener.reported(state, row.previous, row.log.updates if row.log is not None else {}, now_us)
         if known is not None:
             row.previous = state
         encoded = _encoded(state)
@@ -250,7 +252,6 @@ class Emitter:
             Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model, at_us=state.updated_at_us)
         )
         self.metrics.show(state)
-        self._observe(reported.state if reported else None, state)
         self._put_into_view(row, encoded, latest, now)
 
     def _everywhere(self) -> Everywhere:

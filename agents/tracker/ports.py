@@ -9,7 +9,7 @@ from typing import Protocol
 
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.redis_view import Batch, Keys
-from modelcast.schemas.records import VersionState
+from modelcast.schemas.records import ModelUpdate, VersionState
 from modelcast.schemas.topics import Topic
 
 Table = MutableMapping[bytes, bytes]
@@ -44,6 +44,23 @@ class ChangeListener(Protocol):
 
     def leave_out(self, regions: Set[str]) -> None:
         """These regions are expected no more: a person had them forgotten."""
+        ...
+
+
+class StateListener(Protocol):
+    """Who hears what is reported of a model, beside Kafka and the live view (history, traces)."""
+
+    def reported(
+        self, state: VersionState, before: VersionState | None, updates: Mapping[int, ModelUpdate], now_us: int
+    ) -> None:
+        """A state is reported. Never waits.
+
+        Args:
+            state: what is reported.
+            before: what was reported before, by whichever tracker; None: nothing.
+            updates: the log's publications by version.
+            now_us: UTC microseconds.
+        """
         ...
 
 
@@ -115,10 +132,6 @@ class PublishedStates(Protocol):
         ...
 
 
-def _unobserved(_before: VersionState | None, _now: VersionState) -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class TrackerPorts:
     """What one worker needs from outside.
@@ -133,7 +146,6 @@ class TrackerPorts:
         clock: of this worker.
         rng: for jitter.
         schemas: threads for fetching schemas that are not known yet; shut down with the intake. None: its own.
-        reported: called with what was reported of a model before, if anything was, and what is reported now.
     """
 
     sender: Sender
@@ -145,4 +157,3 @@ class TrackerPorts:
     clock: WorkerClocks = field(default_factory=WorkerClocks)
     rng: random.Random = field(default_factory=random.Random)
     schemas: Executor | None = None
-    reported: Callable[[VersionState | None, VersionState], None] = _unobserved

@@ -56,9 +56,9 @@ class Prober:
         self._pace, self._worker, self._reader, self._judging = pace, worker, reader, judging
         self._heartbeats, self._ports, self._expected, self._owned = heartbeats, ports, expected, owned
         self._probes = Probes(pace.probe_seconds)
-        self._known: frozenset[int] = frozenset()  # partitions of which it is known what was told before
+        self._known: frozenset[int] = frozenset()  # partitions of which it is known what was reported before
         self._registry_id = ""
-        self._telling: set[int] = set()
+        self._reporting: set[int] = set()
         self._answered_us: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -71,7 +71,7 @@ class Prober:
             if (partition := self._probes.due(clock.wall_us(), owned)) is not None:
                 await self._probe(partition)
             self._probes.tick(self._heard(), clock.monotonic(), clock.wall_us())
-            self._tell()
+            self._report()
 
     async def take(self, message: Message, _table: Table) -> str:
         """Take an answer in; what became of it. Raises ``Unusable``."""
@@ -89,7 +89,7 @@ class Prober:
         PROBE_SECONDS.labels("region").observe(times.region_seconds)
         PROBE_SECONDS.labels("tracker").observe(times.tracker_seconds)
         self._show(answer.region, appended_us)
-        self._tell(finished_only=True)
+        self._report(finished_only=True)
         return PROBE
 
     # ----------------------------------------------------------------------------------------------------------
@@ -165,17 +165,17 @@ class Prober:
         self._answered_us[region] = at_us
         PROBE_LAST_SUCCESS.labels(region).set(at_us / 1_000_000)
 
-    def _tell(self, *, finished_only: bool = False) -> None:
-        """Tell what changed; of each partition, what was told before must have arrived: Kafka may be away."""
-        for partition in sorted(self._probes.changed - self._telling):
+    def _report(self, *, finished_only: bool = False) -> None:
+        """Report what changed; of each partition, what was reported before must have arrived: Kafka may be away."""
+        for partition in sorted(self._probes.changed - self._reporting):
             state = self._probes.states.get(partition)
             if state is None or (finished_only and any(row.asked and row.seconds is None for row in state.regions)):
                 continue
             self._probes.changed.discard(partition)
-            self._telling.add(partition)
-            self._ports.sender.send(Topic.PROBE_STATE, str(partition), encode(state), partial(self._told, partition))
+            self._reporting.add(partition)
+            self._ports.sender.send(Topic.PROBE_STATE, str(partition), encode(state), partial(self._arrived, partition))
 
-    def _told(self, partition: int, done: bool) -> None:
-        self._telling.discard(partition)
+    def _arrived(self, partition: int, done: bool) -> None:
+        self._reporting.discard(partition)
         if not done:
             self._probes.changed.add(partition)

@@ -12,7 +12,6 @@ import structlog
 from prometheus_client import REGISTRY
 
 from modelcast.agents import history
-from modelcast.agents.history import Hears
 from modelcast.agents.tracker.acks.epoch_proofs import RegionStates
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.app import build_app
@@ -60,8 +59,10 @@ async def run_tracker(settings: Settings) -> None:
         epoch_of=RegionStates(settings).epoch,
     )
     if (spans := span_sink("modelcast-tracker", os.environ)) is not None:
-        ports = replace(ports, sender=SpanSender(outbox), reported=FoldSpans(spans).reported)
+        ports = replace(ports, sender=SpanSender(outbox))
     agent, pulse = TrackerAgent(settings, reader, worker, ports), _Pulse()
+    if spans is not None:
+        agent.emitter.listen(FoldSpans(spans))
 
     def ready() -> str:
         if not pulse.running:
@@ -74,16 +75,15 @@ async def run_tracker(settings: Settings) -> None:
         "beat": agent.mirror.beat,
     }
 
-    def hears(said: Hears) -> None:
-        agent.emitter.on_said = said
-
     REGISTRY.register(agent.emitter.metrics)
     background = [asyncio.create_task(_forever(name, run)) for name, run in parts.items()]
     try:
         with (
             HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health,
-            history.plugged(settings, reader, outbox, lambda: agent.rows.owned, hears),
+            history.plugged(settings, reader, outbox, lambda: agent.rows.owned) as recorded,
         ):
+            for listener in recorded:
+                agent.emitter.listen(listener)
             log.info("tracker starts", worker=worker, health=health.url)
             await run_app(lambda: build_app(settings, agent), settings, stop=stop, on_running=pulse.on_running)
     finally:

@@ -4,8 +4,6 @@ Servers write into their repository (Triton's ``__pycache__``), and may read it 
 ours to copy and theirs to change, and nothing half-copied ever has a name that they look at.
 """
 
-import errno
-import fcntl
 import os
 import re
 import secrets
@@ -19,14 +17,13 @@ from typing import Any
 import orjson
 
 from modelcast.consumers.companion.layouts.version_layout import VersionLayout
-from modelcast.infra.files import acquire, exchange, sync, written_aside
+from modelcast.infra.files import acquire, exchange, share_blocks, sync, written_aside
 from modelcast.schemas.errors import ModelcastError, Refused
 
 STAGING = ".modelcast"
 VERSION_NUMBER = re.compile(r"[0-9]{1,18}")
 """A version, as its folder is named; what is longer, or says something else, is none of ours."""
 _REPLACED = "replaced-"
-_FICLONE = 0x40049409
 _COPY_BYTES = 8 * 1024 * 1024
 
 
@@ -172,16 +169,12 @@ def settings_bytes(settings: Mapping[str, Any]) -> bytes:
 
 
 def _copy(source: Path, target: Path, cancel: threading.Event) -> None:
-    """Share the blocks where the file system can (reflink), else copy; durable."""
+    """Share the blocks where the file system can, else copy; durable."""
     with source.open("rb") as read, target.open("wb") as write:
-        try:
-            fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
-                raise
+        if not share_blocks(read, write):
             while chunk := read.read(_COPY_BYTES):
                 if cancel.is_set():
-                    raise Cancelled("a newer order arrived", subject=str(target)) from None
+                    raise Cancelled("a newer order arrived", subject=str(target))
                 write.write(chunk)
         write.flush()
         os.fsync(write.fileno())

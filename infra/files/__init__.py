@@ -1,6 +1,6 @@
 """Files of this machine: written aside and renamed, locked, read ahead."""
 
-from modelcast.infra.files.copies import copy
+from modelcast.infra.files.copies import copy, share_blocks
 from modelcast.infra.files.files import hidden_name, sha256_of_file, written_aside
 from modelcast.infra.files.locks import NoLocks, acquire, held, held_if_free
 from modelcast.infra.files.read_ahead import pieces, wanted_soon
@@ -19,6 +19,7 @@ __all__ = [
     "hidden_name",
     "pieces",
     "sha256_of_file",
+    "share_blocks",
     "sync",
     "sync_all",
     "user_bases",

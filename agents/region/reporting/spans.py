@@ -63,6 +63,7 @@ class SpanSteps:
     def __init__(self, sink: SpanSink, region: str, then: StepObserver) -> None:
         self._sink, self._region, self._then = sink, region, then
         self._work: dict[str, _Work] = {}
+        self._over: dict[str, int] = {}  # by model, the generation whose span was sent: it has one
         self._life = secrets.token_hex(4)  # paths of this process are those of no other one
 
     def stepped(self, before: Replica, event: Event, after: Replica, effects: tuple[Effect, ...]) -> None:
@@ -70,7 +71,8 @@ class SpanSteps:
         self._then.stepped(before, event, after, effects)
         now_ns, model = time.time_ns(), after.facts.saved.model
         work = self._work.get(model)
-        if after.generation and not _is_settled(after) and (work is None or work.key.generation != after.generation):
+        is_new = after.generation not in {0, self._over.get(model), work.key.generation if work else 0}
+        if is_new and not _is_settled(after):
             work = self._begin(model, event, after, now_ns)
         if work is None:
             return
@@ -83,6 +85,7 @@ class SpanSteps:
                 work.loads[effect.pod] = now_ns
         if _is_settled(after) and after.generation == work.key.generation:
             del self._work[model]
+            self._over[model] = after.generation
             path = region_path(self._region)
             about: dict[str, Attribute] = {
                 "modelcast.region": self._region,

@@ -11,7 +11,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import GraphDrawStyle, TimeZoneBrowser
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
 
-from modelcast.infra.monitoring.grafana.panels import DASHBOARDS, DashboardSpec, PanelSpec, Shape
+from modelcast.infra.monitoring.grafana.panels import DASHBOARDS
+from modelcast.infra.monitoring.grafana.shapes import DashboardSpec, PanelSpec, Shape
 
 HERE = Path(__file__).parent
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")

@@ -4,73 +4,7 @@ Everything that two trackers show during a rebalance is taken by ``max``. Nothin
 the panel says "No data".
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-
-class Shape(StrEnum):
-    """How a panel is drawn."""
-
-    STAT = "stat"
-    LINES = "lines"
-    BARS = "bars"
-
-
-@dataclass(frozen=True, slots=True)
-class PromQuery:
-    """A query, and how a series of its answer is called."""
-
-    expr: str
-    legend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PanelSpec:
-    """A panel. ``unit``: Grafana's name of it."""
-
-    title: str
-    unit: str
-    queries: tuple[PromQuery, ...]
-    shape: Shape = Shape.LINES
-    help: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DashboardSpec:
-    """A dashboard. ``variables``: labels that a person chooses a value of, with the query that lists them."""
-
-    uid: str
-    title: str
-    panels: tuple[PanelSpec, ...]
-    variables: tuple[tuple[str, str], ...] = ()
-
-
-def _quantile(quantile: float, name: str, by: str = "") -> str:
-    labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile({quantile}, sum by ({labels}) (rate({name}_bucket[$__rate_interval])))"
-
-
-def _p95(name: str, by: str = "") -> str:
-    return _quantile(0.95, name, by)
-
-
-def _count(name: str, by: str, labels: str = "") -> tuple[str, str]:
-    """How many there were of each kind, and what the kinds are called."""
-    legend = " ".join(f"{{{{{each}}}}}" for each in by.split(", "))
-    return f"sum by ({by}) (increase({name}{labels}[$__rate_interval]))", legend
-
-
-def _lines(title: str, unit: str, *queries: tuple[str, str], help: str = "") -> PanelSpec:
-    return PanelSpec(title, unit, tuple(PromQuery(*each) for each in queries), help=help)
-
-
-def _bars(title: str, unit: str, *queries: tuple[str, str], help: str = "") -> PanelSpec:
-    return PanelSpec(title, unit, tuple(PromQuery(*each) for each in queries), Shape.BARS, help)
-
-
-def _stat(title: str, unit: str, expr: str, help: str = "") -> PanelSpec:
-    return PanelSpec(title, unit, (PromQuery(expr),), Shape.STAT, help)
-
+from modelcast.infra.monitoring.grafana.shapes import DashboardSpec, bars, count, lines, p95, quantile, stat
 
 MODEL = (("model", "label_values(modelcast_state_timestamp_seconds, model)"),)
 REGION = (("region", "label_values(modelcast_region_silent, region)"),)
@@ -79,30 +13,30 @@ OVERVIEW = DashboardSpec(
     "modelcast-overview",
     "Modelcast: overview",
     (
-        _stat("Alarms", "none", "sum(max by (model) (modelcast_alarm))", "A person must look."),
-        _stat("Silent regions", "none", "sum(max by (region) (modelcast_region_silent))"),
-        _stat("Longest lag", "s", "max(model:modelcast_lag_seconds:max)"),
-        _stat("The tracker's last report", "s", "time() - max(modelcast_state_timestamp_seconds)", "How long ago."),
-        _bars(
+        stat("Alarms", "none", "sum(max by (model) (modelcast_alarm))", "A person must look."),
+        stat("Silent regions", "none", "sum(max by (region) (modelcast_region_silent))"),
+        stat("Longest lag", "s", "max(model:modelcast_lag_seconds:max)"),
+        stat("The tracker's last report", "s", "time() - max(modelcast_state_timestamp_seconds)", "How long ago."),
+        bars(
             "Pairs of model and region, by status",
             "none",
             ("sum by (status) (max by (model, status) (modelcast_model_pairs))", "{{status}}"),
             help="As the dashboard calls them; OUT counts nowhere.",
         ),
-        _lines(
+        lines(
             "Models that lag the longest",
             "s",
             ("topk(10, model:modelcast_lag_seconds:max)", "{{model}}"),
         ),
-        _lines("Regions that lag the longest", "s", ("topk(10, region:modelcast_lag_seconds:max)", "{{region}}")),
-        _lines(
+        lines("Regions that lag the longest", "s", ("topk(10, region:modelcast_lag_seconds:max)", "{{region}}")),
+        lines(
             "Late, of the pairs that count, in an hour",
             "percentunit",
             ("topk(5, region:modelcast_late_ratio:avg1h)", "{{region}}"),
             ("topk(5, model:modelcast_late_ratio:avg1h)", "{{model}}"),
             help="0.1 % is allowed.",
         ),
-        _bars("Alerts that fire", "none", ('count by (alertname) (ALERTS{alertstate="firing"})', "{{alertname}}")),
+        bars("Alerts that fire", "none", ('count by (alertname) (ALERTS{alertstate="firing"})', "{{alertname}}")),
     ),
 )
 
@@ -110,52 +44,52 @@ MODEL_PAGE = DashboardSpec(
     "modelcast-model",
     "Modelcast: model",
     (
-        _stat(
+        stat(
             "Regions that serve what they should",
             "none",
             'max(modelcast_model_regions_serving{model="$model"})',
         ),
-        _stat("Regions that count", "none", 'max(modelcast_model_regions{model="$model"})'),
-        _stat("Consistent version", "none", 'max(modelcast_consistent_version{model="$model"})', "0: none."),
-        _stat("Latest version", "none", 'max(modelcast_latest_version{model="$model"})'),
-        _lines(
+        stat("Regions that count", "none", 'max(modelcast_model_regions{model="$model"})'),
+        stat("Consistent version", "none", 'max(modelcast_consistent_version{model="$model"})', "0: none."),
+        stat("Latest version", "none", 'max(modelcast_latest_version{model="$model"})'),
+        lines(
             "Lag of the region that is behind for longest",
             "s",
             ('model:modelcast_lag_seconds:max{model="$model"}', "lag"),
         ),
-        _bars(
+        bars(
             "Regions, by status",
             "none",
             ('max by (status) (modelcast_model_pairs{model="$model"})', "{{status}}"),
         ),
-        _lines(
+        lines(
             "Pods",
             "none",
             ('max(modelcast_model_pods_serving{model="$model"})', "serve what they should"),
             ('max(modelcast_model_pods_expected{model="$model"})', "count"),
         ),
-        _lines("Digests served in excess of one", "none", ('max(modelcast_skew{model="$model"})', "skew")),
-        _lines(
+        lines("Digests served in excess of one", "none", ('max(modelcast_skew{model="$model"})', "skew")),
+        lines(
             "Late, of the regions that count",
             "percentunit",
             ('model:modelcast_late_ratio:avg1h{model="$model"}', "an hour"),
             ('model:modelcast_late_ratio:avg6h{model="$model"}', "six hours"),
             ('model:modelcast_late_ratio:avg3d{model="$model"}', "three days"),
         ),
-        _bars(
+        bars(
             "Fetched over the long link, by way",
             "Bps",
             ('sum by (way) (rate(modelcast_fetched_bytes_total{model="$model"}[$__rate_interval]))', "{{way}}"),
         ),
-        _bars(
+        bars(
             "Saved, by way",
             "Bps",
             ('sum by (way) (rate(modelcast_saved_bytes_total{model="$model"}[$__rate_interval]))', "{{way}}"),
         ),
-        _bars(
+        bars(
             "Loads of pods, by outcome",
             "none",
-            _count("modelcast_loads_total", "outcome", '{model="$model"}'),
+            count("modelcast_loads_total", "outcome", '{model="$model"}'),
         ),
     ),
     MODEL,
@@ -165,48 +99,46 @@ REGION_PAGE = DashboardSpec(
     "modelcast-region",
     "Modelcast: region",
     (
-        _stat("Last heard", "s", 'time() - max(modelcast_region_heard_timestamp_seconds{region="$region"})'),
-        _stat("Silent", "none", 'max(modelcast_region_silent{region="$region"})', "1: yes."),
-        _stat("Models behind", "none", 'sum(modelcast_region_models_behind{region="$region"})'),
-        _stat("Models late", "none", 'sum(modelcast_region_models_late{region="$region"})'),
-        _lines(
+        stat("Last heard", "s", 'time() - max(modelcast_region_heard_timestamp_seconds{region="$region"})'),
+        stat("Silent", "none", 'max(modelcast_region_silent{region="$region"})', "1: yes."),
+        stat("Models behind", "none", 'sum(modelcast_region_models_behind{region="$region"})'),
+        stat("Models late", "none", 'sum(modelcast_region_models_late{region="$region"})'),
+        lines(
             "Lag of the model that is behind for longest",
             "s",
             ('region:modelcast_lag_seconds:max{region="$region"}', "lag"),
         ),
-        _bars(
-            "Models, by status", "none", ('max by (status) (modelcast_region_pairs{region="$region"})', "{{status}}")
-        ),
-        _lines(
+        bars("Models, by status", "none", ('max by (status) (modelcast_region_pairs{region="$region"})', "{{status}}")),
+        lines(
             "Late, of the models that count",
             "percentunit",
             ('region:modelcast_late_ratio:avg1h{region="$region"}', "an hour"),
             ('region:modelcast_late_ratio:avg6h{region="$region"}', "six hours"),
             ('region:modelcast_late_ratio:avg3d{region="$region"}', "three days"),
         ),
-        _bars(
+        bars(
             "Fetched over the long link, by way",
             "Bps",
             ('sum by (way) (rate(modelcast_fetched_bytes_total{region="$region"}[$__rate_interval]))', "{{way}}"),
         ),
-        _lines(
+        lines(
             "Cache and disk",
             "bytes",
             ('max by (instance) (modelcast_cache_used_bytes{region="$region"})', "{{instance}} used"),
             ('max by (instance) (modelcast_disk_free_bytes{region="$region"})', "{{instance}} free"),
         ),
-        _bars(
+        bars(
             "Heartbeats, by outcome",
             "none",
-            _count("modelcast_heartbeats_total", "outcome", '{region="$region"}'),
+            count("modelcast_heartbeats_total", "outcome", '{region="$region"}'),
         ),
-        _lines(
+        lines(
             "Fleets",
             "none",
             ('max by (fleet) (modelcast_fleet_pods{region="$region"})', "{{fleet}}: pods"),
             help="As they are in the settings, and how many pods each is known to have.",
         ),
-        _lines(
+        lines(
             "Models that a worker owns",
             "none",
             ('count by (instance) (modelcast_owner_epoch{region="$region"} > 0)', "{{instance}}"),
@@ -219,30 +151,30 @@ ROLLOUTS = DashboardSpec(
     "modelcast-rollouts",
     "Modelcast: rollouts",
     (
-        _stat("From the log to the last region, a day's p50", "s", "modelcast:convergence_seconds:p50_1d"),
-        _stat("p95", "s", "modelcast:convergence_seconds:p95_1d"),
-        _stat("Rollouts in a day", "none", "sum(increase(modelcast_convergence_seconds_count[1d]))"),
-        _stat("Stopped now", "none", "sum(max by (model) (modelcast_rollover_stopped))"),
-        _lines(
+        stat("From the log to the last region, a day's p50", "s", "modelcast:convergence_seconds:p50_1d"),
+        stat("p95", "s", "modelcast:convergence_seconds:p95_1d"),
+        stat("Rollouts in a day", "none", "sum(increase(modelcast_convergence_seconds_count[1d]))"),
+        stat("Stopped now", "none", "sum(max by (model) (modelcast_rollover_stopped))"),
+        lines(
             "From the log to the last region",
             "s",
-            (_quantile(0.5, "modelcast_convergence_seconds"), "p50"),
-            (_p95("modelcast_convergence_seconds"), "p95"),
+            (quantile(0.5, "modelcast_convergence_seconds"), "p50"),
+            (p95("modelcast_convergence_seconds"), "p95"),
         ),
-        _lines("Stages of fetches, p95", "s", (_p95("modelcast_stage_seconds", "stage"), "{{stage}}")),
-        _lines(
+        lines("Stages of fetches, p95", "s", (p95("modelcast_stage_seconds", "stage"), "{{stage}}")),
+        lines(
             "Fetch and load, p95",
             "s",
-            (_p95("modelcast_fetch_seconds"), "fetch"),
-            (_p95("modelcast_load_seconds"), "load of a pod"),
+            (p95("modelcast_fetch_seconds"), "fetch"),
+            (p95("modelcast_load_seconds"), "load of a pod"),
         ),
-        _lines("Log brought up to date, p95", "s", (_p95("modelcast_log_read_seconds"), "read")),
-        _bars(
+        lines("Log brought up to date, p95", "s", (p95("modelcast_log_read_seconds"), "read")),
+        bars(
             "Fetches, by outcome",
             "none",
-            _count("modelcast_fetches_total", "outcome"),
+            count("modelcast_fetches_total", "outcome"),
         ),
-        _bars(
+        bars(
             "Models, by the state that their aspired generation is in",
             "none",
             ("sum by (state) (modelcast_model_state)", "{{state}}"),
@@ -255,36 +187,36 @@ KAFKA = DashboardSpec(
     "modelcast-kafka",
     "Modelcast: Kafka and probe",
     (
-        _lines(
+        lines(
             "Probe, by hop, p95",
             "s",
-            (_p95("modelcast_probe_seconds", "hop"), "{{hop}}"),
+            (p95("modelcast_probe_seconds", "hop"), "{{hop}}"),
             help="A record that goes the whole way of a publication, and is none.",
         ),
-        _lines(
+        lines(
             "Since the region last answered a probe",
             "s",
             ("time() - max by (region) (modelcast_probe_last_success_timestamp_seconds)", "{{region}}"),
         ),
-        _lines(
+        lines(
             "How long the first unread record has waited",
             "s",
             ("max by (group, topic) (modelcast_consumer_lag_seconds)", "{{group}} {{topic}}"),
         ),
-        _lines(
+        lines(
             "Unread records",
             "none",
             ("max by (group, topic) (modelcast_consumer_lag_records)", "{{group}} {{topic}}"),
         ),
-        _bars(
+        bars(
             "Groups, by status",
             "none",
             ("sum by (status) (max by (group, status) (modelcast_consumer_status))", "{{status}}"),
         ),
-        _stat(
+        stat(
             "Groups were looked at", "s", "time() - max(modelcast_consumer_looked_timestamp_seconds)", "How long ago."
         ),
-        _lines(
+        lines(
             "Oldest acknowledgement that the tracker has not read",
             "s",
             (
@@ -293,20 +225,20 @@ KAFKA = DashboardSpec(
                 "waits",
             ),
         ),
-        _bars(
+        bars(
             "Records read, by outcome",
             "none",
-            _count("modelcast_records_total", "topic, outcome"),
+            count("modelcast_records_total", "topic, outcome"),
         ),
-        _bars(
+        bars(
             "Dead letters",
             "none",
-            _count("modelcast_dead_letters_total", "topic, reason"),
+            count("modelcast_dead_letters_total", "topic, reason"),
         ),
-        _bars(
+        bars(
             "Announcements, by outcome",
             "none",
-            _count("modelcast_announcements_total", "by, outcome"),
+            count("modelcast_announcements_total", "by, outcome"),
         ),
     ),
 )
@@ -315,35 +247,35 @@ PODS = DashboardSpec(
     "modelcast-pods",
     "Modelcast: pods",
     (
-        _stat("Pods that take traffic", "none", "sum(modelcast_pod_ready)"),
-        _stat("Pods", "none", "count(modelcast_pod_ready)"),
-        _lines(
+        stat("Pods that take traffic", "none", "sum(modelcast_pod_ready)"),
+        stat("Pods", "none", "count(modelcast_pod_ready)"),
+        lines(
             "Requests answered, by status",
             "reqps",
             ("sum by (status) (rate(model_predictions_total[$__rate_interval]))", "{{status}}"),
         ),
-        _lines(
+        lines(
             "Latency",
             "s",
-            (_quantile(0.5, "model_prediction_latency_seconds", "model"), "{{model}} p50"),
-            (_quantile(0.99, "model_prediction_latency_seconds", "model"), "{{model}} p99"),
+            (quantile(0.5, "model_prediction_latency_seconds", "model"), "{{model}} p50"),
+            (quantile(0.99, "model_prediction_latency_seconds", "model"), "{{model}} p99"),
         ),
-        _lines(
+        lines(
             "Pods that serve a version",
             "none",
             ("sum by (model, version) (model_active_replicas)", "{{model}}/{{version}}"),
         ),
-        _lines("Requests under way", "none", ("sum by (instance) (modelcast_pod_in_flight_requests)", "{{instance}}")),
-        _lines("Stages of a load, p95", "s", (_p95("modelcast_pod_load_seconds", "stage"), "{{stage}}")),
-        _bars(
+        lines("Requests under way", "none", ("sum by (instance) (modelcast_pod_in_flight_requests)", "{{instance}}")),
+        lines("Stages of a load, p95", "s", (p95("modelcast_pod_load_seconds", "stage"), "{{stage}}")),
+        bars(
             "Load orders, by outcome",
             "none",
-            _count("modelcast_pod_loads_total", "outcome"),
+            count("modelcast_pod_loads_total", "outcome"),
         ),
-        _bars(
+        bars(
             "Workers that died while they served",
             "none",
-            _count("modelcast_pod_worker_crashes_total", "instance, model"),
+            count("modelcast_pod_worker_crashes_total", "instance, model"),
         ),
     ),
 )
@@ -352,27 +284,27 @@ PUBLISHERS = DashboardSpec(
     "modelcast-publishers",
     "Modelcast: publishers",
     (
-        _bars(
+        bars(
             "Publications, by outcome",
             "none",
-            _count("modelcast_publications_total", "outcome"),
+            count("modelcast_publications_total", "outcome"),
             help="Of training jobs that are scraped: those that show prometheus_client's registry.",
         ),
-        _lines("Steps, p95", "s", (_p95("modelcast_publish_seconds", "step"), "{{step}}")),
-        _lines(
+        lines("Steps, p95", "s", (p95("modelcast_publish_seconds", "step"), "{{step}}")),
+        lines(
             "Uploaded",
             "Bps",
             ("sum by (model) (rate(modelcast_uploaded_bytes_total[$__rate_interval]))", "{{model}}"),
         ),
-        _bars(
+        bars(
             "Commands, by kind",
             "none",
-            _count("modelcast_commands_total", "kind"),
+            count("modelcast_commands_total", "kind"),
         ),
-        _bars(
+        bars(
             "Announcements, by outcome",
             "none",
-            _count("modelcast_announcements_total", "outcome", '{by="publisher"}'),
+            count("modelcast_announcements_total", "outcome", '{by="publisher"}'),
         ),
     ),
 )
@@ -381,8 +313,8 @@ ITSELF = DashboardSpec(
     "modelcast-itself",
     "Modelcast: itself",
     (
-        _lines("Daemons that are scraped", "none", ('sum by (job) (up{job=~"modelcast-.+"})', "{{job}}")),
-        _lines(
+        lines("Daemons that are scraped", "none", ('sum by (job) (up{job=~"modelcast-.+"})', "{{job}}")),
+        lines(
             "Processors in use",
             "none",
             (
@@ -390,32 +322,32 @@ ITSELF = DashboardSpec(
                 "{{job}} {{instance}}",
             ),
         ),
-        _lines(
+        lines(
             "Memory",
             "bytes",
             ('max by (job, instance) (process_resident_memory_bytes{job=~"modelcast-.+"})', "{{job}} {{instance}}"),
         ),
-        _lines(
+        lines(
             "Series of a scrape",
             "none",
             ('max by (job, instance) (scrape_samples_scraped{job=~"modelcast-.+"})', "{{job}} {{instance}}"),
         ),
-        _lines("Versions that run", "none", ("count by (version) (modelcast_build_info)", "{{version}}")),
-        _lines("Fold of one model, p95", "s", (_p95("modelcast_fold_seconds"), "fold")),
-        _lines("Pods folded", "cps", ("sum(rate(modelcast_folded_pods_total[$__rate_interval]))", "pods")),
-        _bars(
+        lines("Versions that run", "none", ("count by (version) (modelcast_build_info)", "{{version}}")),
+        lines("Fold of one model, p95", "s", (p95("modelcast_fold_seconds"), "fold")),
+        lines("Pods folded", "cps", ("sum(rate(modelcast_folded_pods_total[$__rate_interval]))", "pods")),
+        bars(
             "Writes of the view in Redis, by outcome",
             "none",
-            _count("modelcast_view_writes_total", "outcome"),
+            count("modelcast_view_writes_total", "outcome"),
         ),
-        _lines("Open pages and other event streams", "none", ("sum(modelcast_dashboard_watchers)", "watchers")),
-        _lines(
+        lines("Open pages and other event streams", "none", ("sum(modelcast_dashboard_watchers)", "watchers")),
+        lines(
             "Events sent to them",
             "cps",
             ("sum(rate(modelcast_dashboard_deliveries_total[$__rate_interval]))", "events"),
             ("sum(rate(modelcast_dashboard_resyncs_total[$__rate_interval]))", "began anew"),
         ),
-        _stat(
+        stat(
             "Newest state that the dashboard shows",
             "s",
             "time() - max(modelcast_dashboard_state_timestamp_seconds > 0)",

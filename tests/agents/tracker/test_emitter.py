@@ -390,11 +390,12 @@ def test_what_was_said_while_reports_waited_is_said_again_once_they_are_read(set
 def test_who_listens_hears_what_is_said_and_what_was_said_before(settled: Bench) -> None:
     heard: list[tuple[int | None, int | None]] = []
 
-    def on_said(state: VersionState, updates: object, before: VersionState | None, now_us: int) -> None:
-        assert state.updated_at_us == now_us
-        heard.append((before and before.consistent_version, state.consistent_version))
+    class Listener:
+        def reported(self, state: VersionState, before: VersionState | None, updates: object, now_us: int) -> None:
+            assert state.updated_at_us == now_us
+            heard.append((before and before.consistent_version, state.consistent_version))
 
-    settled.emitter.on_said = on_said
+    settled.emitter.listen(Listener())
     settled.report("eu", serves=None)
     settled.fold()
     assert heard == [(1, None)]

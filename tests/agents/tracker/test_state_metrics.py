@@ -151,7 +151,7 @@ def told(*states: VersionState) -> list[tuple[int, tuple[str, ...] | None]]:
     spans = KeptSpans()
     fold = FoldSpans(spans)
     for before, now in zip((None, *states), states, strict=False):
-        fold.reported(before, now)
+        fold.reported(now, before, {}, now.updated_at_us)
     assert all(span.ended_ns >= span.began_ns for span in spans.taken)
     return [(span.key.generation, span.parent) for span in spans.taken]
 

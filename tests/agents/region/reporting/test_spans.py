@@ -82,6 +82,19 @@ async def test_what_is_served_already_is_no_new_span(scene: Scene, spans: KeptSp
     assert len(spans.taken) == taken
 
 
+async def test_a_pod_that_loses_it_later_begins_no_second_span_of_the_region(scene: Scene, spans: KeptSpans) -> None:
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: f"region {REGION}" in of(spans, 1), "the region's span is over")
+    scene.pods["p"].serves = None
+    await scene.until(lambda: scene.told is not State.SERVING, "it is seen")
+    await scene.serves(1)
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: f"region {REGION}" in of(spans, 2), "the next entry's span is over")
+    assert len(of(spans, 1)[f"region {REGION}"]) == len(of(spans, 1)["wake"]) == 1
+
+
 def test_an_entry_is_acknowledged_once_when_kafka_has_it(spans: KeptSpans) -> None:
     sent: list[object] = []
     outcomes = iter((False, True, True))

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
 from modelcast.producers.publish.publication import Publication
+from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.states import State
 from tests.consumers.pod.models import adder
 from tests.support.lanes import often
@@ -108,11 +110,13 @@ class Rounds:
         delays = {name: self.random.uniform(0, DELAYS_SECONDS[aim]) for name, aim in aims.items()}
         with ThreadPoolExecutor(len(REGIONS)) as pool:
             owners = {name: self._owner(self.cluster.regions[name]) for name in REGIONS}
-            target = self.publish(FRAUD, self.random.randint(4, 8) << 20 if large else 0)
+            generation = len(self.published[FRAUD]) + 1
             strikes = {
-                name: pool.submit(self._strike, self.cluster.regions[name], owners[name], target, aim, delays[name])
+                name: pool.submit(self._strike, self.cluster.regions[name], owners[name], generation, aim, delays[name])
                 for name, aim in aims.items()
             }
+            # Regions are told before it returns: deltas are made meanwhile.
+            self.publish(FRAUD, self.random.randint(4, 8) << 20 if large else 0)
             self.kills += [strike.result() for strike in strikes.values()]
         for region in self.cluster.regions.values():
             region.check_cache()
@@ -129,27 +133,36 @@ class Rounds:
         assert owner is not None
         return owner
 
-    def _strike(self, region: Region, victim: Daemon, target: Publication, aim: State | None, delay: float) -> Kill:
-        """Wait for what is aimed at, and for a moment, and kill."""
+    def _strike(self, region: Region, victim: Daemon, generation: int, aim: State | None, delay: float) -> Kill:
+        """Wait for the entry, for what is aimed at, and for a moment, and kill."""
         passed = AIMS[AIMS.index(aim) :] if aim else ()
 
         def reached() -> bool:
             said = victim.state(FRAUD)
-            return said is not None and said[0] == target.generation and said[1] in (*passed, State.SERVING)
+            return said is not None and said[0] == generation and said[1] in (*passed, State.SERVING)
 
+        claimed = self._claimed(generation)
         if aim is not None:
             until(reached, lambda: f"{victim.name} reaches {aim}; it is at {victim.state(FRAUD)}")
         time.sleep(delay)
         served = [self.tally.served.get((url, FRAUD)) for url in region.pods]
         victim.kill()
-        said, there = victim.state(FRAUD), region.has(target.manifest_digest)
-        hit = said[1] if said and said[0] == target.generation else None
+        said, there = victim.state(FRAUD), region.has(claimed.artifact.manifest_digest)
+        hit = said[1] if said and said[0] == generation else None
         proven = {
             State.FETCHING: not there,
-            State.STAGED: there and target.version not in served,
+            State.STAGED: there and claimed.version not in served,
             State.LOADING: there,
         }.get(hit, False)  # type: ignore[arg-type]
         return Kill(region.name, victim.name, aim, hit, proven)
+
+    def _claimed(self, generation: int) -> ModelUpdate:
+        """The entry, once it stands."""
+        with closing(RegistryReader(origin_store(self.cluster.settings))) as reader:
+            until(lambda: reader.entry(FRAUD, generation), f"generation {generation} is claimed")
+            found = reader.entry(FRAUD, generation)
+            assert found is not None and isinstance(found.entry, ModelUpdate)
+            return found.entry
 
     def trouble(self) -> str:
         """What is not yet as the log says; "" when all is."""

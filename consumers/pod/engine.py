@@ -101,8 +101,8 @@ class Engine(Protocol):
 class LanedEngine(Engine, Protocol):
     """Serves a candidate beside the control: at most one version in each lane of a model.
 
-    ``prepare`` and ``swap`` are for the order's lane; ``serving`` and ``retire`` take a lane's name (``lane_place``) for
-    the model's.
+    ``prepare`` and ``swap`` are for the order's lane; ``serving`` and ``retire`` take a lane's name
+    (``lane_place``) for the model's.
     """
 
     def exchange(self, place: str, other: str) -> None:

@@ -176,7 +176,9 @@ class V2Pod:
         if "modelcast_lane" in parameters and not self._lanes:
             if verb == "unload":
                 return
-            raise LoadFailed("what serves there holds one version of a model, and no candidate", code="unsupported", subject=subject)
+            raise LoadFailed(
+                "what serves there holds one version of a model, and no candidate", code="unsupported", subject=subject
+            )
         path = f"/v2/repository/models/{quote(model, safe='')}/{verb}"
         body = {"parameters": parameters} if self._ours else {}
         answer = await self._ask("POST", path, self._timeouts.load, body=body)

@@ -176,9 +176,7 @@ async def test_a_restart_after_the_promotion_brings_back_what_was_promoted_and_t
 
 
 @pytest.mark.parametrize("why", ["missing", "quarantined", "promoted meanwhile"])
-async def test_a_pod_is_ready_without_its_candidate(
-    pod: Pod, restart: Callable[[], Awaitable[Pod]], why: str
-) -> None:
+async def test_a_pod_is_ready_without_its_candidate(pod: Pod, restart: Callable[[], Awaitable[Pod]], why: str) -> None:
     after = await restart()
     after.server.missing = {2} if why == "missing" else set()
     promoted = why == "promoted meanwhile"

@@ -44,7 +44,13 @@ def started(command: Sequence[str], env: Mapping[str, str], folder: Path) -> tup
     """
     began = time.perf_counter()
     child = subprocess.Popen(
-        command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=env,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert child.stdout is not None
     with child.stdout as out:
@@ -63,7 +69,11 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
     server = RedisServer.start(folder / "redis")
     try:
         tell_of_a_model(server.url)
-        env = {**inherited_env(), "MODELCAST_REDIS__URL": server.url, "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+        env = {
+            **inherited_env(),
+            "MODELCAST_REDIS__URL": server.url,
+            "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        }
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         for name, command in COMMANDS.items():  # not measured: bytecode is written, files are read from the disk
             said = started(command, env, folder)[2]

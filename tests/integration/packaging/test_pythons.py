@@ -19,14 +19,15 @@ LOOK = """
 import ast, importlib, json, sys, warnings
 from pathlib import Path
 
-warnings.simplefilter("error", SyntaxWarning)
 library, files = json.load(sys.stdin)
 wanted, trouble = set(), []
 for file in files:
     try:
-        tree = ast.parse(Path(file).read_bytes(), file)
-        compile(tree, file, "exec")
-    except (SyntaxError, SyntaxWarning) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            tree = ast.parse(Path(file).read_bytes(), file)
+            compile(tree, file, "exec")
+    except (SyntaxError, SyntaxWarning, DeprecationWarning) as error:
         trouble.append(f"{file}: {error}")
         continue
     for node in ast.walk(tree):

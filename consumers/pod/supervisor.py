@@ -13,7 +13,7 @@ from modelcast.consumers.pod.engine import Engine, LanedEngine, Served
 from modelcast.consumers.pod.failures import as_load_failed, failure_message
 from modelcast.consumers.pod.slot import Serving, Slot, loads_alone
 from modelcast.consumers.pod.uninterrupted import uninterrupted
-from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, LoadOrder, PodUnreachable, lane_place
+from modelcast.consumers.pod_clients.port import CANDIDATE, LANES, LoadFailed, LoadOrder, PodUnreachable, lane_place
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 
@@ -49,7 +49,8 @@ class Supervisor:
         self.watches = engine.capabilities.watch_seconds is not None
         self._laned = engine if isinstance(engine, LanedEngine) else None
         self._swapping = 0  # swaps under way in which the server may fail requests
-        self._turn = asyncio.Lock()  # held by the slot whose version is loaded
+        # By lane, held by the slot whose version is loaded: no control waits for a candidate whose load hangs.
+        self._turns = {lane: asyncio.Lock() for lane in LANES}
         self._grace_seconds = grace_seconds
         self._engine = engine
         self._watch_seconds = engine.capabilities.watch_seconds
@@ -255,7 +256,7 @@ class Supervisor:
         logger = log.bind(model=order.place, version=order.version, generation=order.generation, epoch=order.epoch)
         alone = loads_alone(slot, self.slots.values(), self._engine.capabilities)
         try:
-            async with self._turn if alone else nullcontext():
+            async with self._turns[slot.lane] if alone else nullcontext():
                 await self._engine.prepare(order)
                 served = await self._swap(order)
         except Exception as error:

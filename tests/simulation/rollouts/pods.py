@@ -11,7 +11,7 @@ from modelcast.schemas.traffic import table as tables
 from modelcast.schemas.traffic.reports import PodCounts, TrafficReading, VersionCounts
 from modelcast.schemas.traffic.table import TrafficTable
 
-RELOAD_SECONDS = 3
+RELOAD_SECONDS = (3, 3, 3, 20)
 
 
 @dataclass
@@ -37,12 +37,12 @@ class SimulatedPod:
 
     def order(self, version: int, now: int) -> None:
         """Load a version beside what is loaded."""
-        if version not in self.loaded:
-            self.loading.setdefault(version, now + RELOAD_SECONDS)
+        if version not in self.loaded and version not in self.loading:
+            self.loading[version] = now + int(self.rng.choice(RELOAD_SECONDS))
 
     def take(self, table: TrafficTable) -> None:
-        """Put a table in force; an older one is refused."""
-        if self.table is None or table.authority > self.table.authority:
+        """Put a table in force, or the same one with what the region lets of it now; an older one is refused."""
+        if self.table is None or table.authority >= self.table.authority:
             self.table = table
             self.generations_in_force.add(table.generation)
 
@@ -94,7 +94,7 @@ class SimulatedRegion:
     sequence: int = 0
     cut_rollout: str = ""
     cut: str = ""
-    cut_generation: int = 0
+    cuts_at: int | None = None
     guard: Gathered | None = None
     guarded: str = ""
     known: dict[tuple[str, str], PodCounts] = field(default_factory=dict)
@@ -127,11 +127,9 @@ class SimulatedRegion:
                 control=replace(clamped.control, share=10_000),
             )
         for pod in heard:
-            if self.cut and pod.table is not None and pod.table.authority == clamped.authority:
-                pod.table = clamped  # a cut needs no newer authority
             pod.take(clamped)
 
-    def watch(self, report: PodCounts) -> None:
+    def watch(self, now: int, report: PodCounts) -> None:
         """The guard: what the region's own pods count."""
         rollout = self.log.rollout
         if rollout is None or not rollout.active:
@@ -143,8 +141,12 @@ class SimulatedRegion:
         key = (report.region, report.pod)
         self.guard = add_report(self.guard, self.known.get(key), report, None)
         self.known[key] = report
-        if not self.cut and verdict(self.guard.evidence, rollout.plan.gates).kind is Kind.HARMFUL:
-            self.cut, self.cut_rollout, self.cut_generation = "errors", rollout.id, rollout.generation
+        if self.cut:
+            return
+        if self.cuts_at is not None and now >= self.cuts_at:
+            self.cut, self.cut_rollout = "by hand", rollout.id
+        elif verdict(self.guard.evidence, rollout.plan.gates).kind is Kind.HARMFUL:
+            self.cut, self.cut_rollout = "errors", rollout.id
 
     def reading(self, now: int) -> TrafficReading:
         """What it read back."""

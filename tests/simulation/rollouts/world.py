@@ -61,7 +61,15 @@ class SimulatedController:
 class World:
     """One run. ``notes`` is what happened, for people; ``claims`` and ``puts`` are for the invariants."""
 
-    def __init__(self, seed: int, *, error_rate: float = 0.02, faults: float = 1.0, seconds: int = 200) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        error_rate: float = 0.02,
+        faults: float = 1.0,
+        seconds: int = 240,
+        cuts_at: int | None = None,
+    ) -> None:
         self.seed, self.rng, self.faults = seed, random.Random(seed), faults
         self.error_rates = {7: 0.02, 8: error_rate, 9: 0.02}
         numbers = np.random.default_rng(seed)
@@ -73,6 +81,7 @@ class World:
             SimulatedRegion(name, [SimulatedPod(f"{name}-{n}", name, numbers) for n in range(2)], log)
             for name in ("eu", "us")
         ]
+        self.regions[-1].cuts_at = cuts_at
         self.controllers: list[SimulatedController] = [self._controller("a")]
         self.now, self.quiet_from, self.seconds = 0, seconds // 2, seconds
         self.mail: list[tuple[int, int, Callable[[], None]]] = []
@@ -155,7 +164,7 @@ class World:
             return
         for pod in region.pods:
             report = pod.report(self.now, DIGESTS)
-            region.watch(report)
+            region.watch(self.now, report)
             self._post(facts.CountsHeard(report))
         self._post(facts.ReadingHeard(region.reading(self.now)), self.now)
 

@@ -38,7 +38,7 @@ def test_nothing_is_decided_before_the_store_was_asked_who_decides() -> None:
 def test_who_takes_over_raises_the_epoch_and_puts_a_table_at_once() -> None:
     made = Bench(log_with_rollout())
     made.tell(facts.LogFolded(made.log))
-    (put,) = made.tell(facts.TookOver(share_table(0, epoch=6)))
+    (put,) = made.tell(facts.TookOver(share_table(0, generation=3, epoch=6)))
     assert isinstance(put, facts.PutTable)
     assert (put.table.epoch, put.table.sequence, put.table.share) == (7, 1, 0)
 
@@ -102,7 +102,7 @@ def test_a_ramp_goes_by_the_clock_while_nothing_shows_harm() -> None:
 
 def test_what_is_undecided_is_not_promoted_however_long_it_takes() -> None:
     made = bench()
-    made.seconds_pass(300, requests=100, errors=(0.01, 0.02))
+    made.seconds_pass(40, requests=800, errors=(0.01, 0.0175))
     assert made.ceilings["eu"] == 5_000
     assert made.state.published is not None
     assert "undecided" in made.state.published.why

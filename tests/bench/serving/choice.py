@@ -40,7 +40,7 @@ from tests.bench.figures import conditions
 from tests.bench.serving.pod import show, summary
 from tests.consumers.pod.models import REGISTRY, adder, order
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
-from tests.consumers.pod.traffic_tables import table
+from tests.consumers.pod.traffic.traffic_tables import table
 
 ONE, TWO = adder(100.0), adder(200.0)
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.0, 2.0]}]}).encode()

@@ -21,7 +21,7 @@ from modelcast.schemas.traffic.table import TrafficTable, encode_table, table_di
 from tests.consumers.pod.asking import MakePod, X
 from tests.consumers.pod.models import REGISTRY, Artifact, adder, matmul, order
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
-from tests.consumers.pod.traffic_tables import SALT, table
+from tests.consumers.pod.traffic.traffic_tables import SALT, table
 from tests.support.lanes import often
 from tests.support.waiting import until_async
 

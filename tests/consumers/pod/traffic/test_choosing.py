@@ -15,8 +15,8 @@ from modelcast.consumers.pod.worker.frames import ALL_JSON
 from modelcast.consumers.pod_clients.port import CANDIDATE
 from modelcast.schemas.traffic.bucket import bucket_of
 from modelcast.schemas.traffic.table import TrafficTable
-from tests.consumers.pod.laned_engine import order
-from tests.consumers.pod.traffic_tables import SALT, table
+from tests.consumers.pod.traffic.laned_engine import order
+from tests.consumers.pod.traffic.traffic_tables import SALT, table
 
 ONE, TWO = ((version, order(version).manifest_digest) for version in (1, 2))
 NOTHING: Mapping[str, str] = CIMultiDict()

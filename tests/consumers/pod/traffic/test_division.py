@@ -13,8 +13,8 @@ from modelcast.consumers.pod.traffic.tables import KeptTable, TableFolder
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, PodRefused
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.traffic.table import table_digest
-from tests.consumers.pod.laned_engine import LanedServer, order
-from tests.consumers.pod.traffic_tables import table
+from tests.consumers.pod.traffic.laned_engine import LanedServer, order
+from tests.consumers.pod.traffic.traffic_tables import table
 from tests.support.waiting import until_async
 
 ONE, TWO, THREE = ((version, order(version).manifest_digest) for version in (1, 2, 3))

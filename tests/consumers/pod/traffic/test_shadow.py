@@ -12,7 +12,7 @@ from modelcast.consumers.pod.traffic.shadow import COPIES_BYTES_MAX, COPIES_MAX,
 from modelcast.consumers.pod.worker.frames import ALL_JSON
 from tests.consumers.pod.traffic.test_comparing import answer
 from tests.consumers.pod.traffic.test_division import ONE, TWO, Pod
-from tests.consumers.pod.traffic_tables import table
+from tests.consumers.pod.traffic.traffic_tables import table
 from tests.support.waiting import until_async
 
 ANSWER = Given(200, answer(1.0))

@@ -7,8 +7,8 @@ import pytest
 
 from modelcast.consumers.pod.traffic.tables import KeptTable, TableFolder, admits, gives_less
 from modelcast.consumers.pod_clients.port import PodRefused
-from tests.consumers.pod.laned_engine import order
-from tests.consumers.pod.traffic_tables import arm, table
+from tests.consumers.pod.traffic.laned_engine import order
+from tests.consumers.pod.traffic.traffic_tables import arm, table
 
 ONE, TWO, THREE = ((version, order(version).manifest_digest) for version in (1, 2, 3))
 CANARY = table(ONE, TWO, 100, generation=5, epoch=2, sequence=3)

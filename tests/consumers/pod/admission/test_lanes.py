@@ -14,7 +14,7 @@ from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, LoadOrder, PodRefused
 from modelcast.infra.telemetry.metrics import PodMetrics
-from tests.consumers.pod.laned_engine import LanedServer, order
+from tests.consumers.pod.traffic.laned_engine import LanedServer, order
 from tests.support.waiting import until_async
 
 PLACE = "m@candidate"

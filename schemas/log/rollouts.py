@@ -130,7 +130,7 @@ def resume_of(log: "ModelLog", command: ModelCommand) -> LoggedRollout | None:
     return _to(RolloutPhase.RUNNING, log, command)
 
 
-def promotion_of(log: "ModelLog", command: ModelCommand) -> LoggedRollout | None:
+def promote_of(log: "ModelLog", command: ModelCommand) -> LoggedRollout | None:
     """ROLLOUT_PROMOTE: the candidate is activated wherever its placement lets it be."""
     rollout = _to(RolloutPhase.PROMOTED, log, command)
     if rollout is None or any(target.version != rollout.candidate for target in command.targets):

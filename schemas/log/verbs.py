@@ -270,7 +270,7 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
             serves=True,
             news=News.ALWAYS,
             change_region=_activate,
-            change_rollout=rollouts.promotion_of,
+            change_rollout=rollouts.promote_of,
         ),
         CommandKind.ROLLOUT_ABORT: Rule(
             help="End a rollout: the version before answers every request again.",

@@ -214,7 +214,7 @@ MUTANTS: list[tuple[Patch, float, str]] = [
     (_f_doubled, HEALTHY, "F"),
     (_f_twice, HEALTHY, "F"),
     (_g, HEALTHY, "G"),
-    (_i, HARMFUL, "I"),
+    (_i, HEALTHY, "I"),
     (_j, HEALTHY, "J"),
 ]
 MUTANT_SEEDS = 12
@@ -228,7 +228,7 @@ def test_a_mutant_breaks_an_invariant(
     found = []
     for seed in range(MUTANT_SEEDS):
         try:
-            simulate(seed, error_rate=error_rate, cuts_at=30 if letter == "C" else None)
+            simulate(seed, error_rate=error_rate, cuts_at=30 if letter in "CI" else None)
         except Broken as broken:
             found.append(str(broken).split(": ", 2)[1])
             if letter in found:

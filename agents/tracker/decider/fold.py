@@ -190,6 +190,7 @@ def _region(
         reported_version=reported_version,
         unread=unread,
         read_at_us=max(0, read_at_us or 0),
+        owner_epoch=header.epoch,
     )
     if about_this:  # else its error alone stays: it may be why the region does not get on
         row = replace(

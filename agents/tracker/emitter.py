@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
+from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us, replaced_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.held import held_since_us, latest_size_bytes
 from modelcast.agents.tracker.decider.reading import ReadProgress
@@ -70,6 +70,7 @@ class Emitter:
         self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
         self._unheard = frozenset(self.expected)  # at the last tick; states sent since count these as silent
+        self._alarmed = ""  # about the whole registry, at the last tick
         self._wake = asyncio.Event()
         self._began = self._clock.monotonic()
         self._changes = 0
@@ -179,7 +180,7 @@ class Emitter:
             self._tick()
 
     def _tick(self) -> None:
-        """Apply what time alone changes: regions fall silent or are unread; every state is repeated now and then."""
+        """Apply what time alone changes: regions fall silent or are unread; what has not changed is told in turn."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         silent = unheard = self._heartbeats.silent(self.expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
@@ -193,8 +194,8 @@ class Emitter:
             for region in sorted(self._silent - silent):
                 log.info("the region is heard", region=region)
             self._silent = silent
-        if unheard != self._unheard:
-            self._unheard = unheard
+        if (unheard, self._alarm()) != (self._unheard, self._alarmed):
+            self._unheard, self._alarmed = unheard, self._alarm()
             waiting.update(self._rows.models)
         for model, reported in self._reported.items():
             caught_up = _is_behind(reported.state) and not self._reading.unread_since_us(model)
@@ -250,7 +251,7 @@ class Emitter:
         due = reported is None or now - reported.at >= REPEAT_SECONDS
         FOLD_SECONDS.observe(self._clock.monotonic() - now)
         next_fold_at = max(now, reported.next_fold_at if reported is not None else 0.0) + COALESCE_SECONDS
-        until_us = _readable_until_us(known, now_us) if known is not None else 0
+        until_us = _changes_at_us(known, now_us) if known is not None else 0
         if reported is not None and not news and not due:
             reported.next_fold_at, reported.readable_until_us = next_fold_at, until_us
             if not reported.in_view:
@@ -301,10 +302,10 @@ class Emitter:
         self._mirror.pods(row.model, region, snapshot, max(0, self._clock.wall_us() - reported_us))
 
 
-def _readable_until_us(known: Known, now_us: int) -> int:
-    """The next time at which a region's pods are unread; 0: none."""
-    times = (readable_until_us(known, region, now_us) for region in known.snapshots)
-    return min((at for at in times if at is not None and at >= now_us), default=0)
+def _changes_at_us(known: Known, now_us: int) -> int:
+    """When time alone changes what is said: a region's pods are unread, or what is quarantined is still served; 0: never."""
+    unread = (readable_until_us(known, region, now_us) for region in known.snapshots)
+    return min((at for at in (*unread, *replaced_until_us(known)) if at is not None and at >= now_us), default=0)
 
 
 def _is_behind(state: VersionState) -> bool:

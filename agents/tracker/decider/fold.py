@@ -240,6 +240,12 @@ def readable_until_us(known: Known, region: str, now_us: int) -> int | None:
     return None if read_at_us is None else _readable_until_us(known, read_at_us)
 
 
+def replaced_until_us(known: Known) -> tuple[int, ...]:
+    """Until when a replacement of each quarantined version is awaited without an alarm, by our clock."""
+    received = (known.entry_times_us.get(generation) for generation in known.log.quarantined.values())
+    return tuple(at_us + int(REPLACE_SECONDS_MAX * 1_000_000) for at_us in received if at_us is not None)
+
+
 def _readable_until_us(known: Known, read_at_us: int) -> int:
     return read_at_us + int(known.unread_after_seconds * 1_000_000)
 

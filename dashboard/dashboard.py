@@ -10,13 +10,13 @@ from dataclasses import dataclass, fields
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.stream import EventStream
-from modelcast.dashboard.view.disks import Disks
+from modelcast.dashboard.view.disks import DiskForecast
 from modelcast.dashboard.view.entries import Announced
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.probe import ProbeBoard
 from modelcast.dashboard.view.problems import Problem, problems
-from modelcast.dashboard.view.takeovers import TAKEOVERS_KEPT, Takeover, takeovers_of
+from modelcast.dashboard.view.takeovers import TAKEOVERS_KEPT, TakeoverLine, takeovers_of
 from modelcast.dashboard.view.trends import Trends
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.infra.telemetry.metrics import PROBE_SECONDS
@@ -76,8 +76,8 @@ class Dashboard:
         self.probes = ProbeBoard()
         self.problems: list[Problem] = []
         self.trends = Trends()
-        self.disks = Disks()
-        self.takeovers: deque[Takeover] = deque(maxlen=TAKEOVERS_KEPT)
+        self.disks = DiskForecast()
+        self.takeovers: deque[TakeoverLine] = deque(maxlen=TAKEOVERS_KEPT)
         self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
         self._alive_at: dict[str, float] = {}

@@ -335,8 +335,8 @@ class RedisView:
             if b"v" not in fields:
                 continue  # expired, or not yet written again
             try:
-                found = self._records.decode_as(cls, fields[b"v"])
-                seen.append(_renewed(found, self._told(fields), _age(fields, now_us)))
+                value = self._records.decode_as(cls, fields[b"v"])
+                seen.append(_renewed(value, self._told(fields), _age(fields, now_us)))
             except DecodeError:
                 continue  # its schema is not known
         return seen

@@ -211,9 +211,7 @@ def _from_anywhere(
         time.sleep(min(left, REDIS_SECONDS))
 
 
-def _of_model(
-    consumer: Consumer, settings: Settings, model: str, deadline: float, old: range
-) -> Iterator[StateReport]:
+def _of_model(consumer: Consumer, settings: Settings, model: str, deadline: float, old: range) -> Iterator[StateReport]:
     """Yield what is told of a model; of what lay there before (``old``: its offsets) only the last."""
     heard = _Heard(newer_records(settings), model)
     newest: StateReport | None = None

@@ -272,7 +272,9 @@ class Emitter:
         self._sender.send(
             Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model, at_us=state.updated_at_us)
         )
-        held = held_since_us(row.log, [r.region for r in state.regions], row.entry_times_us) if row.log is not None else {}
+        held = (
+            held_since_us(row.log, [r.region for r in state.regions], row.entry_times_us) if row.log is not None else {}
+        )
         self.metrics.show(state, held, latest_size_bytes(row.log) if row.log is not None else 0)
         self._put_into_view(row, encoded, latest)
 
@@ -303,7 +305,7 @@ class Emitter:
 
 
 def _changes_at_us(known: Known, now_us: int) -> int:
-    """When time alone changes what is said: a region's pods are unread, or what is quarantined is still served; 0: never."""
+    """When time alone changes what is said: pods are unread, or what is quarantined is still served; 0: never."""
     unread = (readable_until_us(known, region, now_us) for region in known.snapshots)
     return min((at for at in (*unread, *replaced_until_us(known)) if at is not None and at >= now_us), default=0)
 

@@ -105,8 +105,10 @@ class Renewals:
         every_seconds = max(0.0, self._pace.refresh_seconds - 2 * self._pace.report_seconds)
         whole: list[str] = []
         for partition in turns(self._told_at, self._rows.owned, now, every_seconds, self._pace.report_seconds):
-            self._told_at[partition] = now
             found = self._standing(partition, reported, now_us)
+            self._told_at[partition] = (
+                now if found else now - every_seconds / 2
+            )  # all wait to be folded, or there is none
             whole += [model for model, each in found.items() if each.say_whole]
             rows = [each.row for each in found.values() if not each.say_whole][:UNCHANGED_MAX]
             if rows:

@@ -182,9 +182,7 @@ class KafkaFollower:
             self._differences_us.append(now_us - appended_us)
         return int(min(now_us, appended_us + min(self._differences_us, default=0)))
 
-    def _unchanged(
-        self, key: str, message: Message, now_us: int, live: bool
-    ) -> list[tuple[StatesUnchanged, int]]:
+    def _unchanged(self, key: str, message: Message, now_us: int, live: bool) -> list[tuple[StatesUnchanged, int]]:
         reported_us = self._reported_us(message, now_us, live)
         try:
             told = self._records.decode_as(StatesUnchanged, message.value())

@@ -15,7 +15,7 @@ MONTH_SECONDS = 30 * 86400.0
 """What is further away is nothing to plan for."""
 
 
-class Disks:
+class DiskForecast:
     """What was free on each worker's disk in the last hour."""
 
     def __init__(self) -> None:

@@ -53,9 +53,12 @@ class Overview:
         """
         before = self.models.get(state.model)
         said_us = said_us or state.updated_at_us
-        if before is not None and source != before.source:
-            if (said_us, state.updated_at_us) < (before.said_us, before.state.updated_at_us):
-                return ()  # the other source is behind
+        if (
+            before is not None
+            and source != before.source
+            and (said_us, state.updated_at_us) < (before.said_us, before.state.updated_at_us)
+        ):
+            return ()  # the other source is behind
         pairs = {
             row.region: make_pair(state, row, before.pairs.get(row.region) if before else None, now_us, self.limits)
             for row in state.regions
@@ -160,9 +163,7 @@ def _waiting_us(state: VersionState) -> int:
     return max(0, state.updated_at_us - state.as_of_us) if state.as_of_us else 0
 
 
-def _view(
-    state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str, said_us: int
-) -> ModelView:
+def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str, said_us: int) -> ModelView:
     counted = [p for p in pairs.values() if p.counted]
     statuses = Counter(p.status for p in counted)
     troubled = tuple(p for p in counted if p.status in TROUBLE)

@@ -9,7 +9,7 @@ TAKEOVERS_KEPT = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Takeover:
+class TakeoverLine:
     """A worker took a model over.
 
     Attributes:
@@ -27,7 +27,7 @@ class Takeover:
     at_us: int
 
 
-def takeovers_of(before: ModelView | None, state: VersionState, at_us: int) -> tuple[Takeover, ...]:
+def takeovers_of(before: ModelView | None, state: VersionState, at_us: int) -> tuple[TakeoverLine, ...]:
     """The takeovers that a newer state of a model tells of; of a region that is new to us, none is known."""
     if before is None:
         return ()
@@ -36,5 +36,5 @@ def takeovers_of(before: ModelView | None, state: VersionState, at_us: int) -> t
         known = before.pairs.get(row.region)
         if known is not None and 0 < known.row.owner_epoch < row.owner_epoch:
             times = row.owner_epoch - known.row.owner_epoch
-            found.append(Takeover(state.model, row.region, row.owner_epoch, times, at_us))
+            found.append(TakeoverLine(state.model, row.region, row.owner_epoch, times, at_us))
     return tuple(found)

@@ -10,7 +10,7 @@ from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.probe import ProbeView
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.rollouts import Rollout
-from modelcast.dashboard.view.takeovers import Takeover
+from modelcast.dashboard.view.takeovers import TakeoverLine
 from modelcast.dashboard.view.verdict import OverviewVerdict
 from modelcast.dashboard.web.rows import ModelLine, PairLine, RegionLine, WorkerLine
 from modelcast.schemas.log.verbs import RULES
@@ -133,7 +133,7 @@ class Region:
     link_bytes_per_second_max: float | None
     fetching: tuple[PairLine, ...]
     group: GroupView | None
-    takeovers: tuple[Takeover, ...]
+    takeovers: tuple[TakeoverLine, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reading the history that trackers record on Kafka and archive in the origin store, and comparing versions that lie there."""
+"""Reading the history that trackers record on Kafka and archive in the origin store, and comparing versions."""
 
 from modelcast.infra.history.compared import compare_versions
 from modelcast.infra.history.questions import ModelHistory, PairAt

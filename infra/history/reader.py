@@ -100,9 +100,9 @@ class HistoryReader:
         if found.lost and stood:
             first_us = min((c.changed_at_us for c in ours), default=last_us)
             changes.append(VersionChange(self._registry_id, model, ALL_OF_THEM, Status.NONE, first_us, last_us))
-        for change in ours:
-            at_us = last_us = max(change.changed_at_us, last_us)  # another tracker's clock may be behind
-            change = replace(change, changed_at_us=at_us, confirmed_at_us=min(change.confirmed_at_us, at_us))
+        for each in ours:
+            at_us = last_us = max(each.changed_at_us, last_us)  # another tracker's clock may be behind
+            change = replace(each, changed_at_us=at_us, confirmed_at_us=min(each.confirmed_at_us, at_us))
             if is_news(change, stood.get((change.model, change.region))):
                 stood[change.model, change.region] = change
                 changes += [change] if change.model == model else []

@@ -66,9 +66,7 @@ def _spans(changes: Iterable[VersionChange], received: list[int]) -> list[tuple[
     return found
 
 
-def _point(
-    spans: Mapping[str, list[tuple[int, int | None]]], quiet: Iterable[tuple[int, int]], at_us: int
-) -> LagPoint:
+def _point(spans: Mapping[str, list[tuple[int, int | None]]], quiet: Iterable[tuple[int, int]], at_us: int) -> LagPoint:
     lags: dict[str, float] = {}
     if not any(begun <= at_us < ended for begun, ended in quiet):
         for region, changes in spans.items():

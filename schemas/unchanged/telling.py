@@ -33,7 +33,9 @@ class UnchangedState:
     model: str
     said_at_us: int  # ``updated_at_us`` of the state that still holds, tracker's clock
     as_of_us: int  # every acknowledgement up to here is in it, tracker's clock
-    read_at_us: int  # when the pod that was read back longest ago was, where regions are heard, tracker's clock; 0: none
+    read_at_us: (
+        int  # when the pod that was read back longest ago was, where regions are heard, tracker's clock; 0: none
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,9 @@ def test_a_state_that_has_not_changed_is_renewed_if_it_is_there(redis_url: str, 
     async def write(mirror: RedisMirror) -> None:
         key = mirror.keys.model("fraud")
         fields = {"v": encode(said), "u": b"tag"}
-        await mirror.write(Batch((Write(key, fields, 5, age_us=60_000_000),), {mirror.keys.models: frozenset({"fraud"})}))
+        await mirror.write(
+            Batch((Write(key, fields, 5, age_us=60_000_000),), {mirror.keys.models: frozenset({"fraud"})})
+        )
         assert await mirror.renew([Renewal(key, b"another", told, 5)]) == {key}
         assert await mirror.renew([Renewal(key, b"tag", told, 4)]) == frozenset(), "a newer owner's: not ours to mend"
         check(1_000_000, 60.0)

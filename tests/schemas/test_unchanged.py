@@ -7,7 +7,9 @@ from modelcast.schemas.topics import MODEL_PARTITIONS, partition_of
 from modelcast.schemas.unchanged import UNCHANGED_KEYS, StatesUnchanged, UnchangedState, is_unchanged, renewed
 from tests.dashboard.makers import NOW, REGISTRY, SECOND, row, state
 
-SAID = state("fraud", [row("eu"), row("us", silent=True), row("ap", unread=True), row("sa", read_at_us=0)], as_of_us=NOW)
+SAID = state(
+    "fraud", [row("eu"), row("us", silent=True), row("ap", unread=True), row("sa", read_at_us=0)], as_of_us=NOW
+)
 ROW = UnchangedState("fraud", NOW, NOW + 30 * SECOND, NOW + 20 * SECOND)
 TOLD = StatesUnchanged(REGISTRY, 3, NOW + 30 * SECOND, NOW + 28 * SECOND, (ROW,))
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from modelcast.dashboard.view.disks import SAMPLE_SECONDS, SAMPLES_MIN, Disks
+from modelcast.dashboard.view.disks import SAMPLE_SECONDS, SAMPLES_MIN, DiskForecast
 from modelcast.dashboard.view.overview import Worker
 from modelcast.schemas.records import RegionHeartbeat
 
 GIB = 2**30
 
 
-def watched(*free_gib: float) -> Disks:
-    disks = Disks()
+def watched(*free_gib: float) -> DiskForecast:
+    disks = DiskForecast()
     for turn, free in enumerate(free_gib):
         beat = RegionHeartbeat("r", "eu", "w1", turn, 1, 1, disk_free_bytes=round(free * GIB))
         for now in (turn * SAMPLE_SECONDS, turn * SAMPLE_SECONDS + 1):  # the second is too soon, and is no sample

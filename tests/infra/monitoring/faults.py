@@ -14,7 +14,7 @@ WITHOUT_KAFKA = ("AnnounceFailing", "StateStale")
 WITHOUT_DAEMONS = ("TrackerAbsent", "DashboardStale")
 BROUGHT_ABOUT = (*AT_ONCE, *SILENCE, *FILLING, *LONGER, *UNREAD, *WITHOUT_KAFKA, *WITHOUT_DAEMONS)
 ELSEWHERE = {
-    "OwnerFlapping": "workers that take a model from each other again and again; Kafka gives a partition to one of them",
+    "OwnerFlapping": "workers that take a model from each other again and again; Kafka gives it to one of them",
     "ProbeLost": "a region that beats and reads no announcement; tests of the probe make it lose rounds",
 }
 """What the fault of the others would take."""

@@ -58,7 +58,9 @@ def filling(folder: Path) -> Iterator[None]:
     def grow() -> None:
         with path.open("wb") as file:
             while not over.wait(3):
-                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, shutil.disk_usage(folder).free // 120)
+                os.posix_fallocate(
+                    file.fileno(), os.fstat(file.fileno()).st_size, shutil.disk_usage(folder).free // 120
+                )
 
     growing = threading.Thread(target=grow)
     growing.start()

@@ -28,7 +28,9 @@ WELL = [change(region, "OK", 10) for region in ("ap", "eu", "us")]
 
 
 def test_a_region_is_behind_since_the_store_received_what_it_owes() -> None:
-    found = curve(*WELL, change("eu", "LAG", 602), change("us", "LAG", 601), change("us", "OK", 650), change("eu", "OK", 1150))
+    found = curve(
+        *WELL, change("eu", "LAG", 602), change("us", "LAG", 601), change("us", "OK", 650), change("eu", "OK", 1150)
+    )
     assert found[500].worst_seconds == found[500].median_seconds == 0.0
     assert (found[1000].worst_seconds, found[1000].worst_region) == (400.0, "eu")
     assert found[1000].median_seconds == 0.0

@@ -54,8 +54,8 @@ def reports(rng: random.Random) -> list[ModelAck]:
             pods = [pod(f"{region}-{n}", rng.choice((version, version, None)), version) for n in range(4)]
             pods = [replace(each, read_at_us=NOW_US - rng.randrange(1, 300) * SECOND) for each in pods]
             for ack in pages(region, pods, sequence=sequence, page_count=rng.randint(1, 3), generation=version):
-                for _ in range(rng.choice((0, 1, 1, 1, 2)) if sequence < 30 else 1):
-                    sent.append((sequence + rng.uniform(0, 2), ack))
+                times = rng.choice((0, 1, 1, 1, 2)) if sequence < 30 else 1
+                sent += [(sequence + rng.uniform(0, 2), ack) for _ in range(times)]
     return [ack for _, ack in sorted(sent, key=lambda pair: pair[0])]
 
 
@@ -63,6 +63,7 @@ def begun(table: MortalTable) -> Bench:
     """A new process: it knows what its table holds, and nothing else."""
     bench = Bench()
     bench.table = table
+    bench.knows(ModelAck)
     bench.epochs = dict.fromkeys(REGIONS, 1)
     found: dict[str, list[tuple[Place, ModelAck, bytes]]] = {}
     for key, raw in table.items():

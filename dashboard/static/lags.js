@@ -35,7 +35,7 @@ export function Lags({ model }) {
   if (!body) return html`<section aria-label="lag">${head}<p class="notes">${error ?? "Asking the archive…"}</p></section>`;
   const { points, from_us: from, to_us: to } = body;
   const top = 1.3 * Math.max(60, ...points.map((point) => point.worst_seconds ?? 0));
-  const x = (us) => (WIDTH * (us - from)) / (to - from), y = (seconds) => HEIGHT * (1 - Math.log(Math.max(1, seconds)) / Math.log(top));
+  const x = (us) => (WIDTH * (us - from)) / (to - from), y = (seconds) => 2 + (HEIGHT - 4) * (1 - Math.log(Math.max(1, seconds)) / Math.log(top));
   const line = (kind, of) => runs(points, of).map((run) => html`<polyline class=${kind} points=${run.map((point) => `${x(point.at_us).toFixed(1)},${y(of(point)).toFixed(1)}`).join(" ")} />`);
   const known = points.some((point) => point.worst_seconds !== null);
   return html`<section aria-label="lag">${head}<p class="notes">${words(points)}</p>${known && html`<div class="lags" aria-hidden="true">

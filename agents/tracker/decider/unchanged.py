@@ -11,6 +11,9 @@ OLD_SHARE = 0.7
 """Of the time for which a read-back counts: a state that is read to be older, and is not, is said whole again. One
 region that is not read back must not make readers doubt the others."""
 
+CLOCKS_US = 30_000_000
+"""What is known of a region's clock may change by less; a read-back that is older than was said by more is news."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -46,7 +49,8 @@ def standing(
     return Standing(
         told,
         say_whole=any(
-            max(row.read_at_us, floor_us) < old_us and at > row.read_at_us and at > floor_us
+            (max(row.read_at_us, floor_us) < old_us and at > row.read_at_us and at > floor_us)
+            or at < row.read_at_us - CLOCKS_US
             for row, at in zip(heard, read_us, strict=True)
         ),
     )
@@ -58,4 +62,4 @@ def _read_at_us(row: RegionState, snapshot: Snapshot | None, ahead_of_us: Mappin
         return row.read_at_us
     ahead = ahead_of_us.get(row.region, 0)
     at_us = min((g.read_at_us_min + ahead for g in snapshot.pods if g.confirmed), default=0)
-    return max(at_us, row.read_at_us) if at_us <= now_us else row.read_at_us
+    return at_us if at_us <= now_us else row.read_at_us

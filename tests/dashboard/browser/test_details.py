@@ -26,7 +26,7 @@ def test_a_model_tells_how_far_behind_it_was(shown: Shown, look: Look, keep: Kee
     shown.say(overviews.everything())
     for width, dark in ((1280, False), (360, True)):
         page = look("/models/ranker", width=width, dark=dark)
-        page.wait_for_selector(".lags polyline.worst")
+        page.wait_for_selector(".lags polyline.worst", state="attached")
         told = page.get_by_label("lag", exact=True).locator(".notes").inner_text()
         assert "at most" in told
         assert page.locator(".lags .entry").count() == 3

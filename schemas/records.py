@@ -11,6 +11,7 @@ from enum import StrEnum
 from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
+from modelcast.schemas.unchanged import StatesUnchanged
 
 
 class Activation(StrEnum):
@@ -272,6 +273,7 @@ class RegionState:
     rollover: str = ""  # why pods there wait for their orders, for people
     read_at_us: int = 0  # when the pod that was read back longest ago was, tracker's clock; 0: none was
     moved_at_us: int = 0  # when bytes or state last moved, tracker's clock; 0: not known
+    owner_epoch: int = 0  # of the worker that reported last; 0: none did
 
     @property
     def serves(self) -> bool:
@@ -362,6 +364,7 @@ Record = (
     | ModelAck
     | RegionHeartbeat
     | VersionState
+    | StatesUnchanged
     | VersionChange
     | DeadLetter
     | Statement

@@ -27,7 +27,7 @@ _ACLS = "infra/deploy/kafka/acls.sh grants it"
 _EVERY_TOPIC = tuple(str(topic) for topic in Topic)
 _PUBLISHER = _needs(write=[Topic.MODEL_UPDATES], read=[Topic.VERSION_STATE])
 _OPERATOR = _PUBLISHER | _needs(
-    read=[Topic.DEAD_LETTERS, Topic.MODEL_UPDATES, Topic.ROLLOUT_STATE, Topic.REGION_HEARTBEATS],
+    read=[Topic.DEAD_LETTERS, Topic.MODEL_UPDATES, Topic.VERSION_CHANGES, Topic.ROLLOUT_STATE, Topic.REGION_HEARTBEATS],
     write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS],
     describe_configs=_EVERY_TOPIC,
 )
@@ -72,7 +72,7 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
             "viewer",
             _needs(
                 read=[
-                    *(*_EVERY_TOPIC[:4], Topic.PROBE_STATE),
+                    *(*_EVERY_TOPIC[:4], Topic.VERSION_CHANGES, Topic.PROBE_STATE),
                     *(Topic.TRAFFIC_COUNTS, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE),
                 ],
                 describe=[group_of("tracker"), group_of("rollouts"), *regional],

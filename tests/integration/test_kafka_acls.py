@@ -33,6 +33,7 @@ READS = {
     PUBLISHER: {Topic.VERSION_STATE},
     OPERATOR: {
         Topic.VERSION_STATE,
+        Topic.VERSION_CHANGES,
         Topic.DEAD_LETTERS,
         Topic.MODEL_UPDATES,
         Topic.ROLLOUT_STATE,
@@ -47,7 +48,7 @@ READS = {
         Topic.PROBE_STATE,
     },
     ROLLOUTS: {Topic.MODEL_UPDATES, Topic.TRAFFIC_COUNTS, Topic.ROLLOUT_STATE},
-    VIEWER: set(Topic) - {Topic.VERSION_CHANGES},
+    VIEWER: set(Topic),
     EU: {Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE},
     US: {Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE},
     "stranger": set(),

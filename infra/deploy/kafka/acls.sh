@@ -22,6 +22,7 @@ for who in modelcast-publisher modelcast-operator; do
   topic "$who" Read version-state
 done
 topic modelcast-operator Read dead-letters model-updates
+topic modelcast-operator Read version-changes # history --at, of the last hour
 topic modelcast-operator Read rollout-state region-heartbeats # `rollout get`; `rollout start` looks who is too old for it
 topic modelcast-operator DescribeConfigs model-updates model-acks region-heartbeats version-state version-changes probe-state dead-letters traffic-counts traffic-state rollout-state # doctor
 # `dead-letters replay` puts a record back where it came from, and notes it
@@ -54,7 +55,7 @@ topic modelcast-rollouts Describe model-acks region-heartbeats version-state ver
 group modelcast-rollouts modelcast-rollouts
 
 # Dashboards, routers, command lines that only look.
-topic modelcast-viewer Read version-state model-updates dead-letters # who published and commanded last, and why
+topic modelcast-viewer Read version-state version-changes model-updates dead-letters # who published and commanded last, and why
 # How far the consumer groups have read, and since when the first record waits that they have not.
 topic modelcast-viewer Read model-acks region-heartbeats probe-state rollout-state traffic-state traffic-counts
 for group in modelcast-tracker modelcast-rollouts $(printf 'modelcast-region-%s ' $REGIONS); do

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 import modelcast.schemas.probes as p
 import modelcast.schemas.traffic.reports as t
 from modelcast.schemas import records as r
+from modelcast.schemas import unchanged as u
 from modelcast.schemas.avro.value_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log.verbs import RULES
@@ -209,6 +210,7 @@ region_states = st.builds(
     unread=st.booleans(),
     read_at_us=times_us,
     moved_at_us=times_us,
+    owner_epoch=counts,
 )
 version_states = st.builds(
     r.VersionState,
@@ -284,6 +286,17 @@ probe_regions = st.builds(
     seconds=maybe_seconds,
     asked=st.booleans(),
     lost_today=counts,
+)
+unchanged_states = st.builds(
+    u.UnchangedState, model=model_names, said_at_us=times_us, as_of_us=times_us, read_at_us=times_us
+)
+states_unchanged = st.builds(
+    u.StatesUnchanged,
+    registry_id=identity,
+    partition=st.integers(0, 11),
+    updated_at_us=times_us,
+    heard_at_us=times_us,
+    models=_tuples(unchanged_states, 3),
 )
 probe_states = st.builds(
     p.ProbeState,
@@ -405,6 +418,6 @@ rollout_states = st.builds(
 )
 records = st.one_of(
     *(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, version_changes),
-    *(dead_letters, statements, probes, probe_answers, probe_states),
+    *(dead_letters, statements, probes, probe_answers, probe_states, states_unchanged),
     *(pod_counts, traffic_readings, rollout_states),
 )

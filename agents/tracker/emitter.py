@@ -1,10 +1,11 @@
 """Saying what changed: folds the models that wait for it, and puts the outcome on Kafka and into the live view."""
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -51,6 +52,15 @@ class Reported:
     refreshed_at: float = 0.0  # when all of them were last put there
 
 
+class Alarmed(Protocol):
+    """Knows why all models are in alarm (``LogWatch``)."""
+
+    @property
+    def alarm(self) -> str:
+        """Why; "": they are not."""
+        ...
+
+
 class Emitter:
     """Folds models and publishes their states. It belongs to one event loop."""
 
@@ -62,10 +72,10 @@ class Emitter:
         reading: ReadProgress,
         ports: TrackerPorts,
         mirror: Mirror,
-        alarm: Callable[[], str],
+        alarmed: Alarmed,
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
-        self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
+        self._sender, self._clock, self._mirror, self._alarmed = ports.sender, ports.clock, mirror, alarmed
         self.metrics = StateMetrics(
             pairs=settings.tracker.metrics == "pairs",
             late_seconds=settings.dashboard.late_seconds,
@@ -112,6 +122,11 @@ class Emitter:
             self.metrics.written(model, at_us)
         elif model in self._reported:
             self._reported[model].at = float("-inf")
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions of which states are told; none while they change hands."""
+        return self._rows.owned if self.settled else frozenset()
 
     def settle(self, settled: bool) -> None:
         """Note that partitions have changed (``settled``), or are about to."""
@@ -226,7 +241,7 @@ class Emitter:
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         unread_since_us = self._reading.unread_since_us(row.model)
         known = row.known(self._everywhere(), unread_since_us and unread_since_us + self._heartbeats.ahead_us)
-        state = fold(known, now_us) if known is not None else reported_before(row, self._alarm(), now_us)
+        state = fold(known, now_us) if known is not None else reported_before(row, self._alarmed.alarm, now_us)
         if state is None:
             return
         reported = self._reported.get(row.model)
@@ -258,7 +273,7 @@ class Emitter:
         beats, pace = self._heartbeats, self._pace
         return Everywhere(
             beats.by_our_clock(), beats.ahead_of_us(), self.expected, pace.silent_seconds, pace.unread_seconds,
-            self._alarm(),
+            self._alarmed.alarm,
         )  # fmt: skip
 
     def _put_into_view(self, row: ModelRow, encoded: bytes, reported: Reported, now: float) -> None:

@@ -80,7 +80,7 @@ async def run_tracker(settings: Settings) -> None:
     try:
         with (
             HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health,
-            history.plugged(settings, reader, outbox, lambda: agent.rows.owned) as recorded,
+            history.plugged(settings, reader, outbox, agent.rows) as recorded,
         ):
             for listener in recorded:
                 agent.emitter.listen(listener)

@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 
 from modelcast.consumers.pod.admission.fence import Accepted, Admission, admission_of, check_pair
-from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.engine import Engine, Served
 from modelcast.consumers.pod.failures import as_load_failed, failure_message
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod.uninterrupted import uninterrupted
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
@@ -45,7 +45,7 @@ class Repository:
 
         One lost model is enough, whatever else serves: a balancer sends a ready pod requests for all of its models,
         and Triton, MLServer and KServe mean the same by it. A pod of many models so leaves for one that keeps crashing,
-        not for one that is back before the next probe; who routes by model asks for the readiness of each.
+        not for one that is back before the next health check; who routes by model asks for the readiness of each.
         """
         if self._swapping:
             return "a version is being swapped in"

@@ -30,7 +30,7 @@ from modelcast.schemas.errors import ModelcastError, NotFound, UsageError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOCAL_NAMES = frozenset({"localhost"})
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+HEALTH_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ def _guard(settings: Settings) -> Middleware:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in PROBES and not host_allowed(
+        if request.path not in HEALTH_PATHS and not host_allowed(
             request.host, settings.dashboard.host, settings.dashboard.hosts
         ):
             hint = "add it to dashboard.hosts"  # else any page could have a browser read this one by a name of its own

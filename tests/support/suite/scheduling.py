@@ -30,6 +30,7 @@ SPREAD = frozenset(
         "test_kill.py",
         "test_memory.py",
         "test_forecast.py",
+        "test_sampling.py",
         "test_base_install.py",
         "test_mutants.py",
         "test_worlds.py",

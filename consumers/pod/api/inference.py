@@ -41,7 +41,7 @@ class OnnxInference:
         order, status = serving.order, 503
         self._series.begun()
         try:
-            channel = self._engine.channel(order.model)
+            channel = self._engine.channel(order.place)
             part = channel.part(target.part)
             if part is None:
                 status = 404

@@ -288,7 +288,7 @@ def test_while_nothing_comes_nothing_is_asked_and_news_end_it_at_once(
         asked.append("log")
         return ""
 
-    for seconds in (1.0, 3.0):
+    for seconds in (1.0, 2.5):
         asked.clear()
         with pytest.raises(NotConverged):
             wait_for(settings, tracker.model, 7, timeout_seconds=seconds, refused=refused)
@@ -302,7 +302,7 @@ def test_while_nothing_comes_nothing_is_asked_and_news_end_it_at_once(
 
     thread = threading.Thread(target=follow)
     thread.start()
-    time.sleep(1)
+    time.sleep(0.5)
     tracker.say(eu=SERVING)
     told = time.monotonic()
     thread.join(30)

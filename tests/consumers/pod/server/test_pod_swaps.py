@@ -22,15 +22,17 @@ from tests.consumers.pod.asking import (
 )
 from tests.consumers.pod.models import adder, matmul, order, slow
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
-from tests.support.lanes import often
+from tests.support.lanes import SOAK, often
 from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+REST_SECONDS = 0.0 if SOAK else 0.01
+"""Between two requests of a connection: without one, four of them take a core for themselves."""
 
 
 @dataclass
 class Traffic:
-    """Asks without pause on a few connections; notes what failed and what was wrong."""
+    """Asks all the time on a few connections; notes what failed and what was wrong."""
 
     pod: PodProcess
     adds: dict[str, float]
@@ -56,6 +58,7 @@ class Traffic:
             added = self.adds[version]
             if headers["modelcast-version"] != version or answer["outputs"][0]["data"] != [1 + added, 2 + added]:
                 self.wrong.append(f"{dict(headers)} {answer}")
+            await asyncio.sleep(REST_SECONDS)
 
 
 async def test_versions_swap_under_load_without_a_failed_or_wrong_answer(

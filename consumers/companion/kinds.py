@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from modelcast.consumers.companion.layouts.triton import triton_layout
 from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.server_kinds import SERVER_KINDS, ServerKind
+from modelcast.consumers.companion.server_memory import ServerMemory
 from modelcast.consumers.companion.webhook_settings import read_webhook
 from modelcast.consumers.pod.engine import Engine
 from modelcast.consumers.pod_clients.port import LoadOrder
@@ -49,6 +51,8 @@ class ServerSettings:
     webhook: Path | None = None  # says how to tell and ask it, for kind webhook
     token: str = ""  # sent to it as a bearer token
     load_seconds_max: float = 300.0
+    memory_check: bool = True  # whether a load must find room in its memory, for kinds whose use of it is known
+    memory_max_bytes: int | None = None  # what its processes may take together; None: what is free
 
 
 MakeEngine = Callable[[ServerSettings, ArtifactSourceFactory], Engine]
@@ -58,7 +62,7 @@ def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> E
     """The engine for a server.
 
     Raises:
-        UsageError: no such kind, or it needs what the settings do not say.
+        UsageError: no such kind, it needs what the settings do not say, or they say what it can't do.
         Refused: another companion places files in that repository.
         ModelcastError: the repository can't be written.
     """
@@ -66,6 +70,16 @@ def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> E
         kind = ServerKind(settings.kind)
     except ValueError:
         raise UsageError(f"unknown kind of server {settings.kind!r}", hint=f"one of {SERVER_KINDS}") from None
+    try:
+        _ = urlsplit(settings.server).port
+    except ValueError as error:
+        raise UsageError(f"--server {settings.server!r}: {error}", hint="--server http://127.0.0.1:8080") from None
+    if settings.memory_max_bytes is not None and _memory(settings) is None:
+        known = ", ".join(sorted(_LOAD_BESIDE))
+        message = f"kind {settings.kind} at {settings.server!r}: how it uses its memory is not known"
+        raise UsageError(
+            message, hint=f"--memory-max-bytes is for {known} at a loopback address, and without --no-memory-check"
+        )
     return _MAKERS[kind](settings, artifacts)
 
 
@@ -87,8 +101,10 @@ def _triton(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engin
         lambda files, order, read: triton_layout(files, order, read, parse_config),
         CONTENTS_SIZE_MAX_BYTES,
         compares=True,
+        durable=False,  # in explicit mode it reads a folder when it is told to, right after it was placed
+        memory=_memory(settings),
     )
-    return TritonEngine(parts.netloc, delivery, repository, settings.load_seconds_max)
+    return TritonEngine(parts.netloc, delivery, repository, settings.load_seconds_max, settings.token)
 
 
 def _webhook(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
@@ -115,7 +131,9 @@ def _by_http(engine: type[HttpEngine], layout: MakeLayout) -> MakeEngine:
     def make(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
         url, repository = _http(settings), _repository(settings)
         headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
-        delivery = Delivery(artifacts, repository, layout, compares=issubclass(engine, V2Engine))
+        delivery = Delivery(
+            artifacts, repository, layout, compares=issubclass(engine, V2Engine), memory=_memory(settings)
+        )
         return engine(url, delivery, repository, settings.load_seconds_max, headers)
 
     return make
@@ -132,6 +150,26 @@ _MAKERS: dict[ServerKind, MakeEngine] = {
     ServerKind.WEBHOOK: _webhook,
     ServerKind.FOLDER: _folder,
 }
+_LOAD_BESIDE = frozenset(
+    {ServerKind.TRITON, ServerKind.MLSERVER, ServerKind.KSERVE, ServerKind.TENSORFLOW, ServerKind.TORCHSERVE}
+)
+"""They read a version into the memory of the machine while the one before still serves."""
+
+
+def _memory(settings: ServerSettings) -> ServerMemory | None:
+    parts = urlsplit(settings.server)
+    here = parts.hostname == "localhost" or _is_loopback(parts.hostname or "")
+    if settings.kind not in _LOAD_BESIDE or not settings.memory_check or not here:
+        return None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return ServerMemory(port, settings.memory_max_bytes)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _repository(settings: ServerSettings) -> ModelRepository:

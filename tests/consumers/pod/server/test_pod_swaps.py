@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -210,3 +211,30 @@ async def test_a_load_steps_back_but_what_serves_does_not(make_pod: MakePod) -> 
         "two workers serve, and nothing that serves stepped back",
     )
     await driver.aclose()
+
+
+async def test_a_model_that_another_owner_orders_meanwhile_waits_for_its_turn_and_both_go_on_answering(
+    pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
+) -> None:
+    for model, artifact in (("adder", adder(1)), ("other", adder(2))):
+        artifact.put(pod.cache)
+        await driver.load(order(artifact, 1, model=model))
+    held = adder(3).put(pod.cache) / "model.onnx"
+    never_read(held)
+    first = asyncio.create_task(driver.load(order(adder(3), 2)))
+    end = await being_read(held)
+    owner = V2Pod("pod-a", pod.url, TOKEN)
+    adder(4).put(pod.cache)
+    second = asyncio.create_task(owner.load(order(adder(4), 2, model="other", epoch=7)))
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        for model, adds in (("adder", 1.0), ("other", 2.0)):
+            status, _, answer = await ask(http, pod, model)
+            assert (status, answer["outputs"][0]["data"]) == (200, [1 + adds, 2 + adds])
+    assert not second.done()
+    os.close(end)
+    with pytest.raises(LoadFailed):
+        await first
+    await second
+    assert (await driver.read("other")).version == 2
+    await owner.aclose()

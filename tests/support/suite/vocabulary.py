@@ -65,7 +65,7 @@ ONE_THING = {
     "link": (
         "the network between a process and a store; a process has a channel to another, a folder holds symbolic links",
         (
-            *("agents/region/", "cli/", "consumers/fetch/", "consumers/watcher/"),
+            *("agents/region/", "cli/", "consumers/fetch/", "consumers/watcher/", "dashboard/"),
             *("deltas/", "infra/stores/s3/"),
         ),
     ),

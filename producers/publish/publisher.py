@@ -12,11 +12,11 @@ from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.telemetry.metrics import PUBLICATIONS
 from modelcast.infra.telemetry.tracing import TraceKey
 from modelcast.producers.accelerator import MakeAccelerator, NoPublishAccelerator, PublishAccelerator
-from modelcast.producers.artifact import Artifact, located, scan
+from modelcast.producers.artifact import Artifact, check_known, located, scan
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
-from modelcast.producers.planning.arguments import switch_of, value_and_type
+from modelcast.producers.planning.arguments import patterns_of, switch_of, value_and_type
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.progress import PublishProgress
 from modelcast.producers.publish.dry_run import dry_run as find_out
@@ -71,6 +71,7 @@ class Publisher(LogWriter):
         labels: Mapping[str, object] | None = None,
         publisher: str = "",
         allow_pickle: bool = False,
+        allow_unknown: str | Sequence[str] = (),
         progress: PublishProgress | None = None,
         dry_run: bool = False,
         accelerate: bool | None = None,
@@ -93,7 +94,9 @@ class Publisher(LogWriter):
             metrics: what training measured, as numbers of any library.
             labels: whatever helps to find it again; numbers, dates and paths become text.
             publisher: who publishes; without it ``publish.publisher`` of the settings, else user@host.
-            allow_pickle: pickles are refused unless this is set.
+            allow_pickle: pickles are refused unless this is set. With picklescan installed, those that import what runs
+                commands are refused all the same.
+            allow_unknown: names of files, or patterns as in ``.gitignore``: others of no known format are refused.
             progress: called with each step.
             dry_run: check everything and write nothing.
             accelerate: whether accelerators add what saves regions bytes; None: as ``publish.deltas`` says.
@@ -121,7 +124,8 @@ class Publisher(LogWriter):
             allow_version_jump=allow_version_jump,
         )
         files = _path_of(path)
-        pickles = switch_of("allow_pickle", allow_pickle) or self._settings.publish.allow_pickle
+        pickles = switch_of("allow_pickle", allow_pickle) or self._settings.publish.pickles_allowed(asked.model)
+        unknown = (*patterns_of("allow_unknown", allow_unknown), *self._settings.publish.unknown_allowed(asked.model))
         only_asked, checked = switch_of("dry_run", dry_run), switch_of("verify", verify)
         wanted = switch_of("accelerate", accelerate) if accelerate is not None else None
         _check_progress(progress)
@@ -130,9 +134,10 @@ class Publisher(LogWriter):
         timer.begin("scan")
         origin = self._connected()
         origin.warm_up()
-        artifact = scan(files, allow_pickle=pickles, progress=progress)
-        request = asked.of(_reference(artifact))
         try:
+            artifact = scan(files, allow_pickle=pickles, progress=progress)
+            check_known(artifact.unknown, unknown, subject=str(files))
+            request = asked.of(_reference(artifact))
             if only_asked:
                 found = find_out(origin, request)
                 done = replace(found, notes=artifact.notes + found.notes)

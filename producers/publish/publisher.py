@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import SupportsFloat, cast
 
 from modelcast.infra import accelerators
+from modelcast.infra.registry.audit_trail import AuditTrail
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.telemetry.metrics import PUBLICATIONS
 from modelcast.infra.telemetry.tracing import TraceKey
@@ -37,6 +38,7 @@ class Publisher(LogWriter):
         settings: where everything is; None: from ``modelcast.toml`` and the environment.
         store: instead of the origin store of the settings.
         announcer: instead of Kafka as the settings have it.
+        source: for the audit, where publications come from; "": this process.
 
     Example:
         >>> with Publisher.from_env() as publisher:  # doctest: +SKIP
@@ -49,8 +51,9 @@ class Publisher(LogWriter):
         *,
         store: ObjectStore | None = None,
         announcer: Announcer | None = None,
+        source: str = "",
     ) -> None:
-        super().__init__(settings, store=store, announcer=announcer)
+        super().__init__(settings, store=store, announcer=announcer, source=source)
         self._accelerator: PublishAccelerator | None = None
 
     def after_fork(self) -> None:
@@ -134,6 +137,7 @@ class Publisher(LogWriter):
         timer.begin("scan")
         origin = self._connected()
         origin.warm_up()
+        audit = self._audit(origin)
         try:
             artifact = scan(files, allow_pickle=pickles, progress=progress)
             check_known(artifact.unknown, unknown, subject=str(files))
@@ -142,14 +146,16 @@ class Publisher(LogWriter):
                 found = find_out(origin, request)
                 done = replace(found, notes=artifact.notes + found.notes)
             else:
-                done = self._publish(origin, request, artifact, timer, accelerate=wanted, verify=checked)
+                done = self._publish(origin, request, artifact, timer, audit, accelerate=wanted, verify=checked)
         except Unannounced as error:
             PUBLICATIONS.labels(model, "unannounced").inc()
             if error.publication is not None:
                 self._traced(error.publication, timer, began_ns, error.message)
             raise
-        except Exception:
+        except Exception as error:
             PUBLICATIONS.labels(model, "failed").inc()
+            if not only_asked:
+                audit.failed(asked.publisher, "publish", asked.model, error)
             raise
         finally:
             timer.end()
@@ -169,13 +175,14 @@ class Publisher(LogWriter):
         request: PublishRequest,
         artifact: Artifact,
         timer: StepTimer,
+        audit: AuditTrail,
         *,
         accelerate: bool | None,
         verify: bool,
     ) -> Publication:
         acceleration = self._accelerated(origin).accelerate(request.model, artifact, wanted=accelerate)
         try:
-            return Publishing(origin, request, artifact, acceleration, timer, verify=verify).run()
+            return Publishing(origin, request, artifact, acceleration, timer, audit, verify=verify).run()
         finally:
             acceleration.close()
 

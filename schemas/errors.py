@@ -44,6 +44,13 @@ class ModelcastError(Exception):
         head = f"{self.subject}: {self.message}" if self.subject else self.message
         return f"{head} ({self.hint})" if self.hint else head
 
+    def within(self, chars_max: int) -> str:
+        """As ``str``, in at most so many characters: what was wrong is cut, what a person can do next stays whole."""
+        whole, end = str(self), f"… ({self.hint})"
+        if len(whole) <= chars_max or not self.hint or len(end) > chars_max:
+            return whole[:chars_max]
+        return whole[: chars_max - len(end)] + end
+
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.message, self.subject, self.hint))
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import structlog
 
 from modelcast.consumers.pod.engine import Engine, LanedEngine, Served
 from modelcast.consumers.pod.failures import as_load_failed, failure_message
-from modelcast.consumers.pod.slot import Serving, Slot
+from modelcast.consumers.pod.slot import Serving, Slot, loads_alone
 from modelcast.consumers.pod.uninterrupted import uninterrupted
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, LoadOrder, PodUnreachable, lane_place
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -35,7 +35,7 @@ class Supervisor:
         self.watches = engine.capabilities.watch_seconds is not None
         self._laned = engine if isinstance(engine, LanedEngine) else None
         self._swapping = 0  # swaps under way in which the server may fail requests
-        self._turn = asyncio.Lock()  # held by a model whose swap takes the whole server
+        self._turn = asyncio.Lock()  # held by the slot whose version is loaded
         self._grace_seconds = grace_seconds
         self._engine = engine
         self._watch_seconds = engine.capabilities.watch_seconds
@@ -237,9 +237,11 @@ class Supervisor:
         await asyncio.sleep(delay)
         started = time.monotonic()
         logger = log.bind(model=order.place, version=order.version, generation=order.generation, epoch=order.epoch)
+        alone = loads_alone(slot, self.slots.values(), self._engine.capabilities)
         try:
-            await self._engine.prepare(order)
-            served = await self._swap(order)
+            async with self._turn if alone else nullcontext():
+                await self._engine.prepare(order)
+                served = await self._swap(order)
         except Exception as error:
             failed = as_load_failed(error)
             slot.reason = f"version {order.version}: {failed.message}"
@@ -263,13 +265,12 @@ class Supervisor:
     async def _swap(self, order: LoadOrder) -> Served:
         if self.gapless:
             return await self._engine.swap(order)
-        async with self._turn:
-            self._swapping += 1
-            try:
-                await asyncio.sleep(self._grace_seconds)  # balancers learn from /readyz
-                return await self._engine.swap(order)
-            finally:
-                self._swapping -= 1
+        self._swapping += 1
+        try:
+            await asyncio.sleep(self._grace_seconds)  # balancers learn from /readyz
+            return await self._engine.swap(order)
+        finally:
+            self._swapping -= 1
 
     def _count_active(self, order: LoadOrder, old: Serving | None) -> None:
         if old is not None:

@@ -28,6 +28,7 @@ from modelcast.schemas.text.printable import bounded
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 DIGITS_MAX = 18
 MESSAGE_CHARS_MAX = 2000
+HINT_CHARS_MAX = 300
 COMPANION_HINT = "run `modelcast run companion` beside the server: it places the files and loads them"
 _NOTHING = (None, None, None, None)  # neither version nor digest, generation, epoch
 _FOREIGN_KIND = "v2"
@@ -59,6 +60,12 @@ class _Answer:
         """The stable word of a refusal; only a pod of ours has one."""
         code = self.body.get("code") if self.ours and isinstance(self.body, dict) else None
         return code if isinstance(code, str) else ""
+
+    @property
+    def hint(self) -> str:
+        """What a pod of ours says that a person can do; ""."""
+        hint = self.body.get("hint") if self.ours and isinstance(self.body, dict) else None
+        return bounded(hint, HINT_CHARS_MAX) if isinstance(hint, str) else ""
 
     @property
     def message(self) -> str:
@@ -217,16 +224,16 @@ class V2Pod:
 
 def _refused_by_ours(answer: _Answer, subject: str) -> NoReturn:
     """What a pod of ours says to an order that it did not carry out."""
-    status, code, message = answer.status, answer.code, answer.message
+    status, code, message, hint = answer.status, answer.code, answer.message, answer.hint
     if code in {"draining", "busy"} or (not code and status in {429, 502, 503, 504}):
         raise PodUnreachable(message, subject=subject)
     if status in {401, 403}:
-        raise PodRefused(message, code=code or "unauthorized", subject=subject)
+        raise PodRefused(message, code=code or "unauthorized", subject=subject, hint=hint)
     if status == 409:
-        raise PodRefused(message, code=code or "conflict", subject=subject)
+        raise PodRefused(message, code=code or "conflict", subject=subject, hint=hint)
     if not code and status < 500:
         raise PodRefused(message, code="request_refused", subject=subject, hint="are both of the same release?")
-    raise LoadFailed(message, code=code or "server_failed", subject=subject)
+    raise LoadFailed(message, code=code or "server_failed", subject=subject, hint=hint)
 
 
 def _refused_by_another(answer: _Answer, subject: str) -> NoReturn:

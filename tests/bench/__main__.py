@@ -38,6 +38,10 @@ BENCHES = {
         "swaps, latency, processor time, memory: ours, Triton, MLServer, KServe, bare applications",
     ),
     "pod": ("tests.bench.serving.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
+    "start": (
+        "tests.bench.start",
+        "processor time of a command line that starts, beside an empty Python and its clients",
+    ),
 }
 
 

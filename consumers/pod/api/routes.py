@@ -237,9 +237,9 @@ class Routes:
         try:
             await self._repository.load(order)
         except PodRefused as error:
-            return _error(409, str(error), code=error.code)
+            return _not_done(409, error)
         except LoadFailed as error:
-            return _error(_FAILED_STATUS.get(error.code, 500), str(error), code=error.code)
+            return _not_done(_FAILED_STATUS.get(error.code, 500), error)
         return web.json_response({})
 
     async def _unload(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
@@ -249,9 +249,9 @@ class Routes:
         try:
             await self._repository.unload(model, epoch=epoch, generation=generation, lane=lane)
         except PodRefused as error:
-            return _error(409, str(error), code=error.code)
+            return _not_done(409, error)
         except LoadFailed as error:
-            return _error(500, str(error), code=error.code)
+            return _not_done(500, error)
         return web.json_response({})
 
     def _authorize(self, request: web.BaseRequest) -> None:
@@ -304,6 +304,13 @@ def _row(slot: Slot) -> dict[str, Any]:
         "state": "READY" if slot.serving else "UNAVAILABLE",
         "reason": slot.reason,
     }
+
+
+def _not_done(status: int, error: PodRefused | LoadFailed) -> web.Response:
+    """An order that was not carried out. The hint stands apart: a long message that is cut must not lose it."""
+    message = f"{error.subject}: {error.message}" if error.subject else error.message
+    body = {"error": message, "code": error.code} | ({"hint": error.hint} if error.hint else {})
+    return web.json_response(body, status=status)
 
 
 def _error(

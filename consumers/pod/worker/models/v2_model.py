@@ -170,7 +170,7 @@ class V2Model:
                 if is_base64:
                     item["parameters"] = {"content_type": BASE64}
             else:
-                item["data"] = np.ascontiguousarray(array).ravel()
+                item["data"] = array.ravel()  # contiguous, whatever the array is
             outputs.append(item)
         answer["outputs"] = outputs
         head = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)

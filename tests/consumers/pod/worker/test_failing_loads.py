@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save
 
 from modelcast.consumers.pod.failures import failure_code
-from modelcast.consumers.pod.worker.memory_room import MIB, limit_data
+from modelcast.consumers.pod.memory_room import MIB, limit_data
 from modelcast.consumers.pod.worker.models.onnx import OnnxRuntime
 from modelcast.consumers.pod.worker.models.version import LoadedVersion, VersionFiles
 from tests.consumers.pod.asking import X

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.states import PodState, State
+from modelcast.schemas.unchanged import StatesUnchanged
 
 
 class Activation(StrEnum):
@@ -260,6 +261,7 @@ class RegionState:
     rollover: str = ""  # why pods there wait for their orders, for people
     read_at_us: int = 0  # when the pod that was read back longest ago was, tracker's clock; 0: none was
     moved_at_us: int = 0  # when bytes or state last moved, tracker's clock; 0: not known
+    owner_epoch: int = 0  # of the worker that reported last; 0: none did
 
     @property
     def serves(self) -> bool:
@@ -350,6 +352,7 @@ Record = (
     | ModelAck
     | RegionHeartbeat
     | VersionState
+    | StatesUnchanged
     | VersionChange
     | DeadLetter
     | Statement

@@ -1,5 +1,6 @@
 """The topics, as data. ``modelcast topics`` creates and checks them from here."""
 
+import itertools
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -81,3 +82,13 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: str, partitions: int = MODEL_PARTITIONS) -> int:
     """The partition that Kafka's default (murmur2) partitioner gives a key."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+
+
+def partition_keys(prefix: str) -> tuple[str, ...]:
+    """A key for each partition of the model-keyed topics, by partition: ``prefix`` and a number."""
+    found: dict[int, str] = {}
+    for number in itertools.count():
+        if len(found) == MODEL_PARTITIONS:
+            break
+        found.setdefault(partition_of(f"{prefix}{number}"), f"{prefix}{number}")
+    return tuple(found[partition] for partition in range(MODEL_PARTITIONS))

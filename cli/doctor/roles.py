@@ -27,7 +27,7 @@ _ACLS = "infra/deploy/kafka/acls.sh grants it"
 _EVERY_TOPIC = tuple(str(topic) for topic in Topic)
 _PUBLISHER = _needs(write=[Topic.MODEL_UPDATES], read=[Topic.VERSION_STATE])
 _OPERATOR = _PUBLISHER | _needs(
-    read=[Topic.DEAD_LETTERS, Topic.MODEL_UPDATES],
+    read=[Topic.DEAD_LETTERS, Topic.MODEL_UPDATES, Topic.VERSION_CHANGES],
     write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS],
     describe_configs=_EVERY_TOPIC,
 )
@@ -57,7 +57,10 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
         Role("tracker", tracker, _ACLS),
         Role(
             "viewer",
-            _needs(read=[*_EVERY_TOPIC[:4], Topic.PROBE_STATE], describe=[group_of("tracker"), *regional]),
+            _needs(
+                read=[*_EVERY_TOPIC[:4], Topic.VERSION_CHANGES, Topic.PROBE_STATE],
+                describe=[group_of("tracker"), *regional],
+            ),
             _ACLS,
         ),
     ]

@@ -30,6 +30,7 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS
+from modelcast.schemas.unchanged import UNCHANGED_MAX, StatesUnchanged
 
 LONG_MAX = 2**63 - 1
 TIME_US_MAX = 253_402_300_800_000_000
@@ -183,6 +184,19 @@ def _version_state(r: VersionState) -> None:
         _region_state(region)
 
 
+def _states_unchanged(r: StatesUnchanged) -> None:
+    _identity("registry_id", r.registry_id)
+    _partition(r.partition)
+    for name in ("updated_at_us", "heard_at_us"):
+        _time(name, getattr(r, name))
+    if len(r.models) > UNCHANGED_MAX:
+        raise BadValue(f"models holds {len(r.models)} of at most {UNCHANGED_MAX}")
+    for row in r.models:
+        _matches("models.model", row.model, MODEL_PATTERN)
+        for name in ("said_at_us", "as_of_us", "read_at_us"):
+            _time(f"models.{name}", getattr(row, name))
+
+
 def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
     for name in (
@@ -194,7 +208,7 @@ def _region_state(r: RegionState) -> None:
         "reported_version",
     ):
         _version_or_none(f"regions.{name}", getattr(r, name))
-    for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation"):
+    for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation", "owner_epoch"):
         _count(f"regions.{name}", getattr(r, name))
     for name in ("pods_serving", "pods_expected"):
         _count(f"regions.{name}", getattr(r, name))
@@ -263,8 +277,7 @@ def _probe_answer(r: ProbeAnswer) -> None:
 def _probe_state(r: ProbeState) -> None:
     for name in ("registry_id", "probe_id", "worker"):
         _identity(name, getattr(r, name))
-    if not 0 <= r.partition < MODEL_PARTITIONS:
-        raise BadValue(f"partition is {r.partition}, not 0 to {MODEL_PARTITIONS - 1}")
+    _partition(r.partition)
     _rate("every_seconds", r.every_seconds)
     for name in ("sent_at_us", "updated_at_us", "answered_at_us"):
         _time(name, getattr(r, name))
@@ -285,6 +298,7 @@ _CHECKS: dict[type, Callable[..., None]] = {
     ModelAck: _ack,
     RegionHeartbeat: _heartbeat,
     VersionState: _version_state,
+    StatesUnchanged: _states_unchanged,
     VersionChange: _version_change,
     DeadLetter: _dead_letter,
     Statement: _statement,
@@ -300,6 +314,11 @@ def _entry(registry_id: str, event_id: str, model: str, generation: int) -> None
     _matches("model", model, MODEL_PATTERN)
     if not 1 <= generation <= LONG_MAX:
         raise BadValue(f"generation is {generation}; the first is 1")
+
+
+def _partition(number: int) -> None:
+    if not 0 <= number < MODEL_PARTITIONS:
+        raise BadValue(f"partition is {number}, not 0 to {MODEL_PARTITIONS - 1}")
 
 
 def _position(name: str, position: LogPosition) -> None:

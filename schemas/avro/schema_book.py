@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from fastavro.schema import parse_schema as parse_for_fastavro
 
-from modelcast.schemas import probes, records
+from modelcast.schemas import probes, records, unchanged
 from modelcast.schemas.avro.compatibility import incompatibilities
 from modelcast.schemas.avro.payload_walk import Walk, walk_of
 from modelcast.schemas.avro.schema_guard import parse_schema
@@ -30,6 +30,7 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             records.ModelAck,
             records.RegionHeartbeat,
             records.VersionState,
+            unchanged.StatesUnchanged,
             records.VersionChange,
             records.DeadLetter,
             records.Statement,

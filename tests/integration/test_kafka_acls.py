@@ -29,7 +29,7 @@ REFUSED = "GROUP_AUTHORIZATION_FAILED"
 USERS = [PUBLISHER, OPERATOR, TRACKER, VIEWER, EU, US, "stranger"]
 READS = {
     PUBLISHER: {Topic.VERSION_STATE},
-    OPERATOR: {Topic.VERSION_STATE, Topic.DEAD_LETTERS, Topic.MODEL_UPDATES},
+    OPERATOR: {Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.DEAD_LETTERS, Topic.MODEL_UPDATES},
     TRACKER: {
         Topic.MODEL_UPDATES,
         Topic.MODEL_ACKS,
@@ -38,7 +38,7 @@ READS = {
         Topic.VERSION_CHANGES,
         Topic.PROBE_STATE,
     },
-    VIEWER: set(Topic) - {Topic.VERSION_CHANGES},
+    VIEWER: set(Topic),
     EU: {Topic.MODEL_UPDATES},
     US: {Topic.MODEL_UPDATES},
     "stranger": set(),

@@ -22,6 +22,7 @@ for who in modelcast-publisher modelcast-operator; do
   topic "$who" Read version-state
 done
 topic modelcast-operator Read dead-letters model-updates
+topic modelcast-operator Read version-changes # history --at, of the last hour
 topic modelcast-operator DescribeConfigs model-updates model-acks region-heartbeats version-state version-changes probe-state dead-letters # doctor
 # `dead-letters replay` puts a record back where it came from, and notes it
 topic modelcast-operator Write model-acks region-heartbeats dead-letters
@@ -46,7 +47,7 @@ for operation in Create Read Write Describe DescribeConfigs; do
 done
 
 # Dashboards, routers, command lines that only look.
-topic modelcast-viewer Read version-state model-updates dead-letters # who published and commanded last, and why
+topic modelcast-viewer Read version-state version-changes model-updates dead-letters # who published and commanded last, and why
 # How far the consumer groups have read, and since when the first record waits that they have not.
 topic modelcast-viewer Read model-acks region-heartbeats probe-state
 for group in modelcast-tracker $(printf 'modelcast-region-%s ' $REGIONS); do

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 import modelcast.schemas.probes as p
 from modelcast.schemas import records as r
+from modelcast.schemas import unchanged as u
 from modelcast.schemas.avro.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log.verbs import RULES
@@ -194,6 +195,7 @@ region_states = st.builds(
     unread=st.booleans(),
     read_at_us=times_us,
     moved_at_us=times_us,
+    owner_epoch=counts,
 )
 version_states = st.builds(
     r.VersionState,
@@ -270,6 +272,17 @@ probe_regions = st.builds(
     asked=st.booleans(),
     lost_today=counts,
 )
+unchanged_states = st.builds(
+    u.UnchangedState, model=model_names, said_at_us=times_us, as_of_us=times_us, read_at_us=times_us
+)
+states_unchanged = st.builds(
+    u.StatesUnchanged,
+    registry_id=identity,
+    partition=st.integers(0, 11),
+    updated_at_us=times_us,
+    heard_at_us=times_us,
+    models=_tuples(unchanged_states, 3),
+)
 probe_states = st.builds(
     p.ProbeState,
     registry_id=identity,
@@ -291,5 +304,5 @@ probe_states = st.builds(
 )
 records = st.one_of(
     *(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, version_changes),
-    *(dead_letters, statements, probes, probe_answers, probe_states),
+    *(dead_letters, statements, probes, probe_answers, probe_states, states_unchanged),
 )

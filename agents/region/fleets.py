@@ -29,7 +29,7 @@ class RegionFleets:
 
     def __init__(self, region: RegionSettings, store: ObjectStore, on_change: Callable[[PodsKnown], None]) -> None:
         fleets = region.fleets
-        token = region.token.get_secret_value() if region.token else ""
+        token = region.token_sent
         timeouts = Timeouts(load=region.pod_timeout_seconds)
 
         def client(member: Member) -> V2Pod:

@@ -194,6 +194,7 @@ def _pod_config(
         port=port,
         port_file=port_file,
         drain_seconds=settings.daemon.drain_seconds,
+        metrics_tokens=settings.daemon.metrics_tokens,
     )
 
 

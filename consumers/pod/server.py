@@ -69,7 +69,7 @@ async def serve_until(
     Raises:
         As ``serve``.
     """
-    if not config.token:
+    if not config.token.split():
         raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
     ledger = Ledger(config.state_dir)
     lifecycle, metrics = Lifecycle(), PodMetrics()

@@ -16,7 +16,7 @@ from modelcast.deltas.publish.planner import KEPT_RATIO_MAX, WHOLE_RATIO_MAX
 from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.deltas.publish.targets import DeltaTarget, PlannedDelta, delta_key
 from modelcast.infra.files import sha256_of_file
-from modelcast.infra.settings import PublishSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.schemas.errors import ContentError, Refused, TransportError
 from modelcast.schemas.ports import ObjectStore
 

@@ -133,7 +133,7 @@ class Situations:
         with Commander(self._cluster.settings) as commander:
             commander.pause("steps", regions=["eu"])
             for more in (200, 300):
-                self._blind.publish("steps", self._put("steps", self._stepped(seed + more)))
+                self._blind.publish("steps", self._put("steps", self._stepped(seed + more)), allow_unknown="*")
             began, carried, spent = time.perf_counter(), self._carried(), self._cpu()
             commander.resume("steps", regions=["eu"])
             self._wait("steps", self._after("steps", entries=4))
@@ -189,7 +189,7 @@ class Situations:
         time.sleep(REST_SECONDS)
         carried, own, theirs = self._carried(), time.process_time(), self._cpu()
         with self._timed(model, generation) as staged_after:
-            (publisher or self._publisher).publish(model, path, accelerate=deltas)
+            (publisher or self._publisher).publish(model, path, accelerate=deltas, allow_unknown="*")
         return {
             "bytes": self._carried() - carried,
             "seconds": staged_after[0],

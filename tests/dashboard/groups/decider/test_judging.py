@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupView, PartitionLook, group_view
-from modelcast.dashboard.groups.judging import WINDOW
+from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupView, PartitionLook
+from modelcast.dashboard.groups.decider.judging import WINDOW, group_view
 from modelcast.dashboard.groups.reader import is_table
 from modelcast.schemas.topics import Topic
 

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it exports it without saying so
 
-from modelcast.dashboard.groups.looks import GroupLook, PartitionLook
+from modelcast.dashboard.groups.decider.looks import GroupLook, PartitionLook
 from modelcast.infra.kafka.client import make_admin, make_consumer, passes, unreachable
 from modelcast.infra.settings import Settings
 

@@ -50,12 +50,10 @@ class Recorded:
     Attributes:
         changes: in their order; those of ``ALL_OF_THEM`` tell when no tracker spoke.
         through_us: all changes up to then are archived.
-        lost_us: changes before this time may be missing; 0: none is.
     """
 
     changes: tuple[VersionChange, ...]
     through_us: int
-    lost_us: int = 0
 
 
 def regions_of_changes(changes: Iterable[VersionChange]) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupView, PartitionLook, group_view
-from modelcast.dashboard.groups.judging import WINDOW
+from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupView, PartitionLook
+from modelcast.dashboard.groups.decider.judging import WINDOW, group_view
 
 BEGAN_US, STEP_US = 1_700_000_000_000_000, 5_000_000
 

@@ -81,7 +81,7 @@ def served_at(recorded: Recorded, region: str, at_us: int) -> ServedAt:
     if following is None:
         if at_us <= recorded.through_us:
             return ServedAt(region, at_us, Certainty.CONFIRMED, last, None, begun_us, 0)
-        told = "the archive does not reach as far"
+        told = "it is not recorded yet"
         return ServedAt(region, at_us, Certainty.UNKNOWN, last, None, recorded.through_us, 0, told)
     confirmed_us = max(begun_us, following.confirmed_at_us)
     if at_us <= confirmed_us:

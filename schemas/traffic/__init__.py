@@ -6,7 +6,6 @@ the controller puts one table of shares (``table``), pods choose by it (``bucket
 """
 
 __all__ = [
-    "bucket",
     "differences",
     "grant",
     "json_fields",

@@ -1,4 +1,4 @@
-"""The pod over HTTP: the Open Inference Protocol V2, its model-repository extension, and what operators probe."""
+"""The pod over HTTP: the Open Inference Protocol V2, its model-repository extension, and what operators check."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,6 +21,7 @@ from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, PodRefused, PodUnreachable, lane_place
 from modelcast.infra.telemetry.metrics import PodMetrics
+from modelcast.schemas.text.tokens import TokenDigests
 
 log = structlog.get_logger("modelcast.pod")
 R = TypeVar("R", bound=web.StreamResponse)
@@ -52,6 +53,7 @@ class Routes:
         self._metrics = metrics
         self._incarnation = incarnation
         self._inference = inference  # None: another server answers the requests
+        self._readers = TokenDigests(config.metrics_tokens)
         self._loop = asyncio.get_running_loop()
         get, post = ("GET", "HEAD"), ("POST",)
         self._table: dict[str, tuple[tuple[str, ...], Handler]] = {
@@ -127,7 +129,7 @@ class Routes:
             _closing(response)
         return response
 
-    # --- probes ---
+    # --- health checks ---
 
     async def _live(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         return web.json_response({"live": True})
@@ -147,7 +149,9 @@ class Routes:
         presence = self._config.presence
         return self._supervisor.trouble or (presence.trouble if presence else "")
 
-    async def _show_metrics(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
+    async def _show_metrics(self, request: web.BaseRequest, _target: PathTarget) -> web.Response:
+        if not self._readers.admit(request.headers.get("Authorization")):
+            raise _Unauthorized("metrics need a token")
         self._metrics.ready.set(self._life.ready and not self._trouble)
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

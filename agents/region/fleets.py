@@ -8,7 +8,7 @@ from modelcast.agents.region.decider.events_and_effects import PodsKnown
 from modelcast.agents.region.rollover_settings import traits_of
 from modelcast.agents.region.roster import FleetRoster
 from modelcast.consumers.discovery.configured import keep_seconds, named_pods, source_of
-from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges
+from modelcast.consumers.discovery.decider.merging import FleetView, Member, PodChanges
 from modelcast.consumers.discovery.watching import FleetWatch
 from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
 from modelcast.infra.settings import RegionSettings

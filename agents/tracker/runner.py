@@ -86,7 +86,7 @@ async def run_tracker(settings: Settings) -> None:
                 ready,
                 metrics_tokens=settings.daemon.metrics_tokens,
             ) as health,  # fmt: skip
-            history.plugged(settings, reader, outbox, lambda: agent.rows.owned) as recorded,
+            history.plugged(settings, reader, outbox, agent.rows) as recorded,
         ):
             for listener in recorded:
                 agent.emitter.listen(listener)

@@ -32,7 +32,7 @@ from modelcast.schemas.text.tokens import TokenDigests
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOCAL_NAMES = frozenset({"localhost"})
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+HEALTH_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 log = structlog.get_logger(__name__)
 
@@ -84,12 +84,12 @@ def _guard(settings: Settings, identities: Identities) -> Middleware:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in PROBES and not host_allowed(
+        if request.path not in HEALTH_PATHS and not host_allowed(
             request.host, settings.dashboard.host, settings.dashboard.hosts
         ):
             hint = "add it to dashboard.hosts"  # else any page could have a browser read this one by a name of its own
             return _fault(421, Fault("this dashboard does not answer to that name", request.host[:100], hint))
-        if request.path not in PROBES and not readers.admit(request.headers.get("Authorization")):
+        if request.path not in HEALTH_PATHS and not readers.admit(request.headers.get("Authorization")):
             asked = Requester(request.headers, request.remote, request.host)
             if not identities.is_known(asked, asyncio.get_running_loop().time()):
                 hint = "send Authorization: Bearer TOKEN, or come by the proxy that signs people in"

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from modelcast.deltas.ablation import COMPRESSED_WHOLE, DELTA, DELTAS
-from modelcast.deltas.codec import Layout, sizes_of
+from modelcast.deltas.codec import Layout, sampled_ratio, sizes_of
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
-from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, DeltaForecast, sampled_ratio
+from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, DeltaForecast
 from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, OldLayouts
 from modelcast.deltas.publish.planning.choice import FilePair, file_pairs
 from modelcast.deltas.publish.planning.timing import DeltaTiming

@@ -84,7 +84,7 @@ class HealthServer:
             do_HEAD = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:
-                """Probes every few seconds are not worth a line each."""
+                """Health checks every few seconds are not worth a line each."""
 
         try:
             self._server = ThreadingHTTPServer(self._address, Handler)

@@ -2,6 +2,6 @@
 
 from modelcast.producers.artifact.formats import check_known
 from modelcast.producers.artifact.reading import LocalFile, changed
-from modelcast.producers.artifact.scan import Artifact, framework_of, located, scan
+from modelcast.producers.artifact.scan import Artifact, located, scan
 
-__all__ = ["Artifact", "LocalFile", "changed", "check_known", "framework_of", "located", "scan"]
+__all__ = ["Artifact", "LocalFile", "changed", "check_known", "located", "scan"]

@@ -11,9 +11,9 @@ from modelcast.consumers.pod.api.paths import PathTarget
 from modelcast.consumers.pod.api.series import InferenceSeries
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.slot import Serving
+from modelcast.consumers.pod.worker.channel import WorkerGone
 from modelcast.consumers.pod.worker.engine import OnnxEngine
 from modelcast.consumers.pod.worker.frames import ALL_JSON
-from modelcast.consumers.pod.worker.link import WorkerGone
 from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.infra.telemetry.metrics import PodMetrics
 
@@ -41,18 +41,18 @@ class OnnxInference:
         order, status = serving.order, 503
         self._series.begun()
         try:
-            link = self._engine.link(order.place)
-            part = link.part(target.part)
+            channel = self._engine.channel(order.place)
+            part = channel.part(target.part)
             if part is None:
                 status = 404
-                return _error(404, no_such_part(target, link.parts), serving.headers)
+                return _error(404, no_such_part(target, channel.parts), serving.headers)
             try:
-                answer = await link.infer(part, body, json_size_bytes, timeout=self._seconds_max)
+                answer = await channel.infer(part, body, json_size_bytes, timeout=self._seconds_max)
             except TimeoutError:
                 status = 504
-                if link.silent_seconds() >= self._seconds_max:
+                if channel.silent_seconds() >= self._seconds_max:
                     log.error("worker answers nothing any more, replaced", model=order.model, version=order.version)
-                    await link.kill()
+                    await channel.kill()
                 return _error(504, f"no answer within {self._seconds_max:g} s", serving.headers)
             status = answer.status
         except WorkerGone as error:

@@ -1,4 +1,4 @@
-"""The pod over HTTP: the Open Inference Protocol V2, its model-repository extension, and what operators probe."""
+"""The pod over HTTP: the Open Inference Protocol V2, its model-repository extension, and what operators check."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -129,7 +129,7 @@ class Routes:
             _closing(response)
         return response
 
-    # --- probes ---
+    # --- health checks ---
 
     async def _live(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         return web.json_response({"live": True})

@@ -373,3 +373,12 @@ async def test_a_region_tells_what_its_link_its_disks_and_its_owners_do(
     (worker,) = found["workers"]
     assert worker["disk_full_in_seconds"] == pytest.approx(SAMPLE_SECONDS)
     assert worker["clock_ahead_seconds"] == pytest.approx(60)
+
+
+async def test_when_a_status_changed_last_is_told_and_the_start_is_no_change(board: Dashboard, serve: Serve) -> None:
+    client = await serve(board)
+    said(board, now_state("fraud", [row("eu")]))
+    assert (await read(client, "/api/v1/verdict"))["fresh"]["changed_us"] == 0
+    before_us = time.time_ns() // 1000
+    said(board, now_state("fraud", [fetching("eu", 10)]))
+    assert (await read(client, "/api/v1/verdict"))["fresh"]["changed_us"] >= before_us

@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from modelcast.infra.registry.audit_trail import AuditNote
@@ -15,7 +15,7 @@ from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.arguments import region_names_of, text_of, verb_of
-from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
+from modelcast.producers.planning.commands import Targets, check_command, check_earned, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
 from modelcast.schemas.errors import KafkaUnavailable, MovedOn, NotAnnounced, UsageError
 from modelcast.schemas.log.fold import ModelLog
@@ -214,8 +214,9 @@ class Commander(LogWriter):
         targets: Targets,
         reason: str,
         requested_by: str,
-        alias: str,
-        expected_generation: int | None,
+        alias: str = "",
+        expected_generation: int | None = None,
+        more: Callable[[ModelLog], Mapping[str, Any]] = lambda _: {},
     ) -> ModelCommand | None:
         check_model(model)
         reason, asker = text_of("reason", reason), self._who("requested_by", requested_by)
@@ -223,9 +224,10 @@ class Commander(LogWriter):
             raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
         origin = self._connected()
         if self._dry_run:
-            return self._write(origin, AuditNote(), kind, model, targets, reason, asker, alias, expected_generation)
+            note = AuditNote()
+            return self._write(origin, note, kind, model, targets, reason, asker, alias, expected_generation, more)
         with self._audit(origin).of(asker, kind.lower(), model, reason=reason) as note:
-            return self._write(origin, note, kind, model, targets, reason, asker, alias, expected_generation)
+            return self._write(origin, note, kind, model, targets, reason, asker, alias, expected_generation, more)
 
     def _write(
         self,
@@ -238,6 +240,7 @@ class Commander(LogWriter):
         asker: str,
         alias: str,
         expected_generation: int | None,
+        more: Callable[[ModelLog], Mapping[str, Any]],
     ) -> ModelCommand | None:
         """Claim what was asked, unless it holds already, and announce it; ``note`` is filled in."""
         origin.warm_up()
@@ -268,8 +271,11 @@ class Commander(LogWriter):
                 requested_by=asker,
                 reason=reason,
                 alias=alias,
+                **more(log),
             )
             check_command(log, command)
+            if self._settings.model(model).rollout_only:
+                check_earned(log, command)
             log.check(command)
             if idle and not released & log.quarantined.keys():
                 _logger.warning(NOTHING_TO_RELEASE, model, *released)

@@ -1,4 +1,4 @@
-"""``modelcast run region | tracker | dashboard | pod``: the daemons, wired to the world."""
+"""``modelcast run region | tracker | rollouts | dashboard | pod``: the daemons, wired to the world."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,6 +54,15 @@ def tracker() -> None:
 
     settings = load()
     _run(run_tracker(settings), settings, daemon="tracker")
+
+
+@daemons.command("rollouts")
+def run_rollout_controller() -> None:
+    """The rollout controller: lets candidates earn their traffic, by what regions count and read back."""
+    from modelcast.agents.rollout.runner import run_rollouts
+
+    settings = load()
+    _run(run_rollouts(settings), settings, daemon="rollouts")
 
 
 @daemons.command()

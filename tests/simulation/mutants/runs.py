@@ -45,6 +45,7 @@ LOOKED_AT_FIRST = {
     "waiting for a save that is late": 9,
     "forgetting of pods that left": 3,
     "news of pods": 1,
+    "order of snapshots": 1,
 }
 """By the name of a mutant: a world in which it was noticed soon (``python -m tests.simulation --mutants``).
 

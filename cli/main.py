@@ -14,7 +14,7 @@ from modelcast.schemas.errors import ExitCode, ModelcastError, UsageError
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 usage, 3 not converged in time, 4 verification failed or quarantined, "
-    "5 refused by policy, 6 a dependency is unreachable, 7 claimed but not yet announced."
+    "5 refused by policy, 6 a dependency is unreachable, 7 claimed but not yet announced, 8 rolled back."
 )
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HINTS = {
@@ -106,7 +106,7 @@ def _register() -> None:
     from modelcast.cli.commands import registry as registry_commands
     from modelcast.cli.demo import command as demo
     from modelcast.cli.doctor import command as doctor
-    from modelcast.cli.views import config, diff, registry, states
+    from modelcast.cli.views import audit, config, diff, registry, states
 
     modules = (
         demo,
@@ -115,6 +115,7 @@ def _register() -> None:
         states,
         top,
         registry,
+        audit,
         diff,
         plan,
         operate,

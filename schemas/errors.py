@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     REFUSED = 5
     UNREACHABLE = 6
     UNANNOUNCED = 7
+    ROLLED_BACK = 8
 
 
 class ModelcastError(Exception):
@@ -125,6 +126,12 @@ class ForeignRegistry(Refused):
 
 class RegistryIdLost(ForeignRegistry):
     """A store holds logs, but not the id of the registry that they belong to."""
+
+
+class RolledBack(ContentError):
+    """A rollout ended without its candidate: it was aborted, or something else is served now."""
+
+    exit_code = ExitCode.ROLLED_BACK
 
 
 class NotFound(ContentError):

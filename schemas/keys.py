@@ -1,9 +1,11 @@
 """Where things lie in a store. Keys are relative to the store's prefix; nothing else builds keys."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from modelcast.schemas.digests import hex_of
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REGISTRY_ID = "registry/id.json"
 REGISTRY_PREFIX = "registry/"
 SCHEMA_PREFIX = "registry/schemas/"
@@ -69,6 +71,23 @@ def intent(model: str, manifest_digest: str) -> str:
     return f"publications/{model}/{hex_of(manifest_digest)}"
 
 
+AUDIT_PREFIX = "audit/"
+
+
+def audit_entry(at_us: int, unique: str) -> str:
+    """What somebody did, by when; ``unique`` tells apart what was done at the same time. Listing order is by time."""
+    return f"{AUDIT_PREFIX}{_day(at_us)}/{at_us:020d}-{unique}.json"
+
+
+def audit_before(at_us: int) -> str:
+    """A key that lists before all that was done from then on, and behind all that was done earlier."""
+    return f"{AUDIT_PREFIX}{_day(at_us)}/{at_us:020d}"
+
+
+def _day(at_us: int) -> str:
+    return (EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%d")
+
+
 HISTORY_PREFIX = "history/"
 _SEGMENT = re.compile(r"history/changes/([0-9]{3})/([0-9]{20})-([0-9]{20})\.(avro|through)")
 
@@ -97,6 +116,26 @@ def parse_changes(key: str) -> tuple[int, int, bool] | None:
 def generation_record(model: str, generation: int) -> str:
     """How one generation of a model went, once it is over."""
     return f"{HISTORY_PREFIX}generations/{model}/{generation:020d}.json.gz"
+
+
+def traffic_table(model: str) -> str:
+    """The table of shares in force; conditional puts only."""
+    return f"traffic/{model}"
+
+
+def rollout_evidence(model: str, rollout: str, digest: str) -> str:
+    """What a decision of a rollout was based on, by the SHA-256 of its bytes."""
+    return f"rollouts/{model}/{rollout}/{hex_of(digest)}"
+
+
+def rollout_verdict(model: str, rollout: str, digest: str) -> str:
+    """The verdict that was found in that evidence."""
+    return f"{rollout_evidence(model, rollout, digest)}.verdict"
+
+
+def rollout_progress(model: str, rollout: str) -> str:
+    """What the controller of a rollout has seen so far, for the one that takes over."""
+    return f"rollouts/{model}/{rollout}/progress"
 
 
 def region_state(model: str) -> str:

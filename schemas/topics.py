@@ -29,6 +29,9 @@ class Topic(StrEnum):
     VERSION_STATE = "version-state"
     VERSION_CHANGES = "version-changes"
     PROBE_STATE = "probe-state"
+    TRAFFIC_COUNTS = "traffic-counts"
+    TRAFFIC_STATE = "traffic-state"
+    ROLLOUT_STATE = "rollout-state"
     DEAD_LETTERS = "dead-letters"
 
 
@@ -55,6 +58,9 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(Topic.VERSION_STATE, MODEL_PARTITIONS, _config("compact", None)),
     TopicSpec(Topic.VERSION_CHANGES, MODEL_PARTITIONS, _config("delete", 30)),
     TopicSpec(Topic.PROBE_STATE, 1, _config("compact", None)),
+    TopicSpec(Topic.TRAFFIC_COUNTS, MODEL_PARTITIONS, _config("delete", 1)),
+    TopicSpec(Topic.TRAFFIC_STATE, MODEL_PARTITIONS, _config("compact", None)),
+    TopicSpec(Topic.ROLLOUT_STATE, MODEL_PARTITIONS, _config("compact", None)),
     TopicSpec(
         Topic.DEAD_LETTERS,
         1,

@@ -73,12 +73,12 @@ def activation_of(activation: object) -> Activation:
 
 
 def verb_of(verb: object) -> CommandKind:
-    """A verb by its name, as in ``pin``; one that takes positions is said by ``Acceptor`` alone.
+    """A verb by its name, as in ``pin``; those that stand alone are said by ``Acceptor`` and ``RolloutCommander``.
 
     Raises:
         UsageError: there is none of that name.
     """
-    known = [kind for kind, rule in RULES.items() if not rule.takes_positions]
+    known = [kind for kind, rule in RULES.items() if not rule.stands_alone]
     for kind in known:
         if isinstance(verb, str) and verb.upper() == kind:
             return kind
@@ -110,6 +110,19 @@ def switch_of(what: str, value: object) -> bool:
     if not isinstance(found, bool):
         raise UsageError(f"{what} is {value_and_type(value)}", hint="write True or False")
     return found
+
+
+def patterns_of(what: str, value: object) -> tuple[str, ...]:
+    """Patterns of names; a text is one. ``what`` names it in errors.
+
+    Raises:
+        UsageError: they are no texts.
+    """
+    if isinstance(value, str):
+        return (text_of(what, value),)
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise UsageError(f"{what} is {value_and_type(value)}", hint='write "*.plan" or ["*.plan", "vocabulary.bin"]')
+    return tuple(text_of(what, each) for each in value)
 
 
 def _pairs(what: str, values: Any) -> dict[Any, Any]:

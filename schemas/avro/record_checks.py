@@ -3,11 +3,28 @@
 Every check raises ``BadValue``, which says the field and what it holds; the codec turns it into its own errors.
 """
 
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from modelcast.schemas.avro.traffic_checks import check_pod_counts, check_rollout_state, check_traffic_reading
+from modelcast.schemas.avro.value_checks import (
+    IDENTITY_CHARS_MAX,
+    LONG_MAX,
+    TIME_US_MAX,
+    BadValue,
+)
+from modelcast.schemas.avro.value_checks import need_count as _count
+from modelcast.schemas.avro.value_checks import need_digest_or_empty as _digest_or_empty
+from modelcast.schemas.avro.value_checks import need_identity as _identity
+from modelcast.schemas.avro.value_checks import need_matches as _matches
+from modelcast.schemas.avro.value_checks import need_numbers as _numbers
+from modelcast.schemas.avro.value_checks import need_rate as _rate
+from modelcast.schemas.avro.value_checks import need_rate_or_none as _rate_or_none
+from modelcast.schemas.avro.value_checks import need_time as _time
+from modelcast.schemas.avro.value_checks import need_version as _version
+from modelcast.schemas.avro.value_checks import need_version_or_none as _version_or_none
 from modelcast.schemas.digests import DIGEST_PATTERN
+from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.manifest import FILES_MAX
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN, VERSION_MAX
@@ -15,6 +32,7 @@ from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.records import (
     ALL_OF_THEM,
     ALL_REGIONS,
+    CommandKind,
     DeadLetter,
     LogPosition,
     ModelAck,
@@ -30,25 +48,18 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS
+from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
+from modelcast.schemas.traffic.steps_and_gates import PLAN_SIZE_MAX
 from modelcast.schemas.unchanged import UNCHANGED_MAX, StatesUnchanged
 
-LONG_MAX = 2**63 - 1
-TIME_US_MAX = 253_402_300_800_000_000
-"""Microseconds to the year 10000: later times break every calendar that would show them."""
 PODS_PER_PAGE_MAX = 1_000
 PAGES_MAX = 100
 """Pages of a snapshot: 100,000 pods of a region. What never completes is kept, so it must have an end."""
-IDENTITY_CHARS_MAX = 256
 SPANS_MAX = 64
 SPAN_MS_MAX = 10 * 366 * 24 * 3600 * 1000
 POSITIONS_MAX = 1_000
 
 _STATUS = re.compile(r"[A-Z]{2,16}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class BadValue(ValueError):
-    """A value that no record may hold."""
 
 
 def check(record: Record) -> None:
@@ -90,6 +101,11 @@ def _command(r: ModelCommand) -> None:
         if (target.version is not None) != rule.takes_version:
             raise BadValue(f"targets.version is {target.version!r}, which {r.kind} does not go with")
         _version_or_none("targets.version", target.version)
+        if (target.share is not None) != rule.takes_share:
+            raise BadValue(f"targets.share is {target.share!r}, which {r.kind} does not go with")
+        if not 0 <= (target.share or 0) <= SHARES:
+            raise BadValue(f"targets.share is {target.share}, not 0 to {SHARES}")
+    _rollout_fields(r)
     _time("requested_at_us", r.requested_at_us)
     if rule.takes_alias:
         _matches("alias", r.alias, ALIAS_PATTERN)
@@ -101,6 +117,22 @@ def _command(r: ModelCommand) -> None:
         raise BadValue(f"replaces holds {len(r.replaces)} of at most {POSITIONS_MAX}")
     for position in r.replaces:
         _position("replaces", position)
+
+
+def _rollout_fields(r: ModelCommand) -> None:
+    of_rollout = RULES[r.kind].change_rollout is not None
+    if bool(r.rollout) != of_rollout:
+        raise BadValue(f"rollout is {r.rollout[:80]!r}, which {r.kind} does not go with")
+    if of_rollout:
+        _identity("rollout", r.rollout)
+    if bool(r.plan) != (r.kind is CommandKind.ROLLOUT_START):
+        raise BadValue(f"plan holds {len(r.plan)} characters, which {r.kind} does not go with")
+    if len(r.plan) > PLAN_SIZE_MAX:
+        raise BadValue(f"plan holds {len(r.plan)} of at most {PLAN_SIZE_MAX} characters")
+    _digest_or_empty("evidence", r.evidence)
+    _time("not_before_us", r.not_before_us)
+    if r.not_before_us and r.kind is not CommandKind.ROLLOUT_STEP:
+        raise BadValue(f"not_before_us is set, which {r.kind} does not go with")
 
 
 def _ack(r: ModelAck) -> None:
@@ -305,6 +337,9 @@ _CHECKS: dict[type, Callable[..., None]] = {
     Probe: _probe,
     ProbeAnswer: _probe_answer,
     ProbeState: _probe_state,
+    PodCounts: check_pod_counts,
+    TrafficReading: check_traffic_reading,
+    RolloutState: check_rollout_state,
 }
 
 
@@ -325,54 +360,3 @@ def _position(name: str, position: LogPosition) -> None:
     if not 1 <= position.generation <= LONG_MAX:
         raise BadValue(f"{name}.generation is {position.generation}; the first is 1")
     _matches(f"{name}.digest", position.digest, DIGEST_PATTERN)
-
-
-def _identity(name: str, value: str, chars_max: int = IDENTITY_CHARS_MAX) -> None:
-    if not 1 <= len(value) <= chars_max or _CONTROL.search(value):
-        raise BadValue(f"{name} is {value[:80]!r}, not 1 to {chars_max} characters in one line")
-
-
-def _matches(name: str, value: str, pattern: re.Pattern[str]) -> None:
-    if not pattern.fullmatch(value):
-        raise BadValue(f"{name} is {value[:80]!r}, not {pattern.pattern}")
-
-
-def _digest_or_empty(name: str, value: str) -> None:
-    if value:
-        _matches(name, value, DIGEST_PATTERN)
-
-
-def _version(name: str, value: int) -> None:
-    if not 1 <= value <= VERSION_MAX:
-        raise BadValue(f"{name} is {value}, not 1 to {VERSION_MAX}")
-
-
-def _version_or_none(name: str, value: int | None) -> None:
-    if value is not None:
-        _version(name, value)
-
-
-def _count(name: str, value: int) -> None:
-    if not 0 <= value <= LONG_MAX:
-        raise BadValue(f"{name} is {value}, which is no count")
-
-
-def _time(name: str, value: int) -> None:
-    if not 0 <= value < TIME_US_MAX:
-        raise BadValue(f"{name} is {value}, which is no time from 1970 to 9999 in microseconds")
-
-
-def _rate(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise BadValue(f"{name} is {value}, which is no rate")
-
-
-def _rate_or_none(name: str, value: float | None) -> None:
-    if value is not None:
-        _rate(name, value)
-
-
-def _numbers(name: str, values: Mapping[str, float]) -> None:
-    for key, value in values.items():
-        if not math.isfinite(value):
-            raise BadValue(f"{name}[{key[:80]!r}] is {value}, which is not finite")

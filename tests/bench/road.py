@@ -33,7 +33,7 @@ from confluent_kafka.admin import NewTopic
 from onnx import TensorProto, helper
 
 from modelcast.infra.kafka.client import consumer_properties, make_admin, make_producer
-from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_of
+from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_name
 from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import Settings, load_settings
@@ -173,7 +173,7 @@ def stack_on_real_files(folder: Path) -> Iterator[tuple[dict[str, str], dict[str
     gateway, s3 = start_versitygw(program, folder / "versitygw")
     try:
         client = client_for(s3.endpoint_url)
-        for bucket in (ORIGIN_BUCKET, *map(bucket_of, REGIONS)):
+        for bucket in (ORIGIN_BUCKET, *map(bucket_name, REGIONS)):
             client.create_bucket(Bucket=bucket)
         env = {"MODELCAST_STORES__ORIGIN__ENDPOINT_URL": s3.endpoint_url}
         env |= {f"MODELCAST_REGIONS__{r.upper()}__STORE__ENDPOINT_URL": s3.endpoint_url for r in REGIONS}

@@ -19,7 +19,7 @@ from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.roster import FleetRoster
 from modelcast.agents.region.shell.ports import RegionPorts
-from modelcast.consumers.discovery.merging import FleetView
+from modelcast.consumers.discovery.decider.merging import FleetView
 from modelcast.consumers.discovery.watching import FleetWatch
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.settings import RegionSettings

@@ -6,6 +6,7 @@ the controller puts one table of shares (``table``), pods choose by it (``bucket
 """
 
 __all__ = [
+    "bucket",
     "differences",
     "grant",
     "json_fields",

@@ -28,6 +28,7 @@ from tests.simulation.actors.process import Process
 from tests.simulation.actors.publisher import Publishers
 from tests.simulation.actors.region import Region
 from tests.simulation.actors.rewriting import Rewriting
+from tests.simulation.actors.rollouts import Rollouts
 from tests.simulation.actors.tracker import Trackers
 from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
@@ -84,6 +85,7 @@ class World:
         self.redis = Redis(self)
         self.trackers = Trackers(self)
         self.rewriting = Rewriting(self)
+        self.rollouts = Rollouts(self, only)
 
     def _found_regions(self) -> None:
         rng = self.rng
@@ -100,6 +102,7 @@ class World:
         for region in self.regions:
             region.begin()
         self.trackers.begin()
+        self.rollouts.begin()
         self.after(rng.uniform(0.0, 3.0), self.publishers.act)
         self.after(self.stop_at + ACCEPTED_AFTER_PEACE_SECONDS, self.rewriting.accept)
         for _ in range(rng.randint(1, 9)):
@@ -181,6 +184,7 @@ class World:
             self.checks.broken(ONE_LOG, f"{entry.event_id} again at {entry.generation}")
         self.truth = self.truth.extend(stated)
         self.rewriting.claimed(stated)
+        self.checks.rollouts.claimed()
         if isinstance(entry, ModelUpdate):
             self.ever.add((entry.version, entry.artifact.manifest_digest))
         self.stats[f"log: {getattr(entry, 'kind', None) or entry.activation}"] += 1  # type: ignore[union-attr]

@@ -7,11 +7,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from tests.simulation.mutants.checks import MUTANTS, Mutant
+from tests.simulation.mutants.rollouts import ROLLOUT_MUTANTS
 from tests.simulation.mutants.shell import SHELL_MUTANTS
 from tests.simulation.mutants.tracker import TRACKER_MUTANTS
 from tests.simulation.run import Outcome, run_seed
 
-ALL_MUTANTS = {mutant.name: mutant for mutant in (*MUTANTS, *SHELL_MUTANTS, *TRACKER_MUTANTS)}
+ALL_MUTANTS = {mutant.name: mutant for mutant in (*MUTANTS, *SHELL_MUTANTS, *TRACKER_MUTANTS, *ROLLOUT_MUTANTS)}
 SEEDS_MAX = 50
 """In which each must be noticed."""
 

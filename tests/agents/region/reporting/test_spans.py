@@ -87,7 +87,6 @@ async def test_a_pod_that_loses_it_later_begins_no_second_span_of_the_region(sce
     await scene.serves(1)
     await scene.until(lambda: f"region {REGION}" in of(spans, 1), "the region's span is over")
     scene.pods["p"].serves = None
-    await scene.until(lambda: scene.told is not State.SERVING, "it is seen")
     await scene.serves(1)
     scene.log.publish(2)
     await scene.reconciler.announced(2)

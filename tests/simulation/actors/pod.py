@@ -23,7 +23,8 @@ from modelcast.consumers.pod_clients.port import (
 from modelcast.schemas import keys
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import VerificationFailed
-from modelcast.schemas.traffic.table import TrafficTable, table_digest
+from modelcast.schemas.traffic.table import TrafficTable
+from tests.agents.region.traffic.words import pod_traffic
 from tests.simulation import artifacts
 from tests.simulation.actors.pod_lane import Answered, BringingUp, PodLane, Reply, Serving
 
@@ -330,13 +331,8 @@ class Pod:
         table, answered = self.kept.table, self.answered
         answered.sequence += 1
         ready = {lane.serving.order.manifest_digest for lane in self._lanes if lane.serving}
-        reply(
-            PodTraffic(
-                self.name, self.incarnation, self.life + 1, answered.sequence,
-                table.authority if table else (0, 0, 0), table_digest(table) if table else "",
-                answered.counts(ready), {}, {}, {},
-            )  # fmt: skip
-        )
+        counts = answered.counts(ready)
+        reply(pod_traffic(self.name, self.incarnation, self.life + 1, answered.sequence, table, counts))
 
     # --- reading back -------------------------------------------------------------------------------------
 

@@ -74,14 +74,20 @@ def _taken_in(traffic: RegionTraffic, event: TrafficEvent, now: Instant) -> Regi
 
 def _concluded(traffic: RegionTraffic, now: Instant) -> RegionTraffic:
     """What follows at once: harm that was shown, and a silence that lasts too long."""
-    grant, table = traffic.grant, traffic.table
+    grant = traffic.grant
     if grant is not None and traffic.guard is not None and not is_cut(traffic) and (harm := traffic.guard.harm):
         digest = grant.candidate.artifact.manifest_digest
         cut = Cut(grant.rollout, grant.generation, grant.since_us, digest, harm[:REASON_CHARS_MAX], now.wall_us)
         traffic = replace(traffic, cut=cut, save_cut_at=NEVER)
-    if table is not None and falls_when_blind(traffic) and is_silent(traffic, now):
-        traffic = replace(traffic, lowered=max(traffic.lowered or table.authority, table.authority))
-    return traffic
+    return _lowered(traffic) if falls_when_blind(traffic) and is_silent(traffic, now) else traffic
+
+
+def _lowered(traffic: RegionTraffic) -> RegionTraffic:
+    """The table in force, and those before it, send nothing to a candidate any more."""
+    table = traffic.table
+    if table is None:
+        return traffic
+    return replace(traffic, lowered=max(traffic.lowered or table.authority, table.authority))
 
 
 # --- log and table --------------------------------------------------------------------------------------------
@@ -96,6 +102,7 @@ def _on_grant(traffic: RegionTraffic, event: GrantRead, now: Instant) -> RegionT
         traffic = replace(traffic, guard=_evidence(traffic))
     if grant is not None and traffic.cut is not None and ends_cut(traffic.cut, grant):
         traffic = replace(traffic, cut=None, save_cut_at=NEVER, guard=_evidence(traffic) if traffic.guard else None)
+        traffic = _lowered(traffic)  # pods have nothing by just this authority, and take no more by the same
     if grant is None or old is None or grant.generation > old.generation:
         traffic = replace(traffic, heard_at=now.seconds, look_again=True)
     return _usable(traffic)

@@ -50,9 +50,9 @@ def test_a_candidate_that_always_fails_is_harmful_after_five_answers(controls: i
 
 
 def test_one_and_two_failures_are_no_harm() -> None:
-    evidence = fresh().counted(report(1, (100, 0), (1, 1)))
+    evidence = fresh().counted(report(1, (10, 0), (1, 1)))
     assert evidence.harm == ""
-    assert evidence.counted(report(2, (200, 0), (2, 2))).harm == ""
+    assert evidence.counted(report(2, (20, 0), (2, 2))).harm == ""
 
 
 def test_where_everything_fails_the_candidate_is_not_to_blame() -> None:

@@ -6,6 +6,7 @@ import structlog
 
 from modelcast.agents.region.decider.events_and_effects import PodRead
 from modelcast.agents.region.ownership.owned_state import OwnedState
+from modelcast.agents.region.ownership.state_parts import StateTurn
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.infra.stores.memory_store import MemoryStore
@@ -25,7 +26,8 @@ class SlowPod(PodInMemory):
 
 async def test_an_answer_on_its_way_from_a_pod_that_left_says_nothing_of_the_one_that_has_its_name() -> None:
     scene = Scene(Log())
-    effects = EffectRunner(MODEL, scene.world, OwnedState(MemoryStore(), MODEL, REGION, "me"), structlog.get_logger())
+    state = OwnedState(MemoryStore(), MODEL, REGION, "me")
+    effects = EffectRunner(MODEL, scene.world, state, StateTurn(), structlog.get_logger())
     scene.pods["p"] = old = SlowPod("p")
     old.gate.clear()
     asked = [asyncio.create_task(effects.read("p")), asyncio.create_task(effects.load("p", ORDER))]

@@ -34,6 +34,7 @@ def test_a_table_of_the_origin_is_given_to_every_pod_and_counts_once_it_was_read
     region.on(TableSeen(table(1_000)))
     given = [effect for effect in region.effects if isinstance(effect, GiveTable)]
     assert [(effect.pod, effect.table.share) for effect in given] == [("a", 1_000), ("b", 1_000)]
+    region.undone.clear()
     for effect in given:
         region.pods[effect.pod].takes(effect.table)
         region.on(TableTaken(effect.pod, effect.table))
@@ -119,10 +120,10 @@ def test_each_pod_is_asked_one_thing_at_a_time_and_about_once_a_second() -> None
     region.pods["a"].counted((0, 0), (1000, 0))
     region.puts(table(1_000))
     region.goes_on(1.0)
-    asked = 0
+    asked, began = 0, region.now.seconds
     for _ in range(100):
         asked += sum(isinstance(effect, ReadCounts) for effect in region.goes_on(0.1))
-    assert 9 <= asked <= 12
+    assert 0.8 <= asked / (region.now.seconds - began) <= 1.0
     region.passes(2.0)
     assert [type(effect) for effect in region.on(TimePassed()) if isinstance(effect, ReadCounts)]
     region.passes(5.0)

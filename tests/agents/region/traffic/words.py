@@ -21,7 +21,7 @@ from modelcast.agents.region.traffic.decider.knowledge import (
     TrafficEffect,
     TrafficEvent,
 )
-from modelcast.agents.region.traffic.decider.step_traffic import step_traffic
+from modelcast.agents.region.traffic.decider.step_traffic import REPORT_SECONDS_MIN, step_traffic
 from modelcast.consumers.pod_clients.port import PodTraffic
 from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.traffic.reports import VersionCounts
@@ -37,6 +37,31 @@ def table(share: int, *, generation: int = 4, epoch: int = 1, sequence: int = 1,
         MODEL, REGISTRY, rollout, generation, epoch, sequence, "salt", RequestKey(),
         control=TrafficArm(1, digest(1), SHARES - share), candidates=(TrafficArm(2, digest(2), share),),
     )  # fmt: skip
+
+
+def pod_traffic(
+    pod: str,
+    incarnation: str,
+    started_at_us: int,
+    sequence: int,
+    table: TrafficTable | None,
+    versions: tuple[VersionCounts, ...],
+) -> PodTraffic:
+    """What a pod says that divides by ``table``."""
+    return PodTraffic(
+        pod=pod,
+        incarnation=incarnation,
+        started_at_us=started_at_us,
+        sequence=sequence,
+        authority=table.authority if table else (0, 0, 0),
+        table_digest=table_digest(table) if table else "",
+        rollout=table.rollout if table else "",
+        shares={arm.version: arm.share for arm in table.arms} if table else {},
+        versions=versions,
+        repeated={},
+        keyless={},
+        shadow_dropped={},
+    )
 
 
 class DivisionInMemory:
@@ -71,11 +96,7 @@ class DivisionInMemory:
             VersionCounts(version, digest(version), True, requests, errors)
             for version, (requests, errors) in self.counts.items()
         )
-        known = self.table
-        return PodTraffic(
-            self.name, "i", 1, self.sequence, known.authority if known else (0, 0, 0),
-            table_digest(known) if known else "", versions, {}, {}, {},
-        )  # fmt: skip
+        return pod_traffic(self.name, "i", 1, self.sequence, self.table, versions)
 
 
 class Divided:
@@ -89,12 +110,14 @@ class Divided:
         self.pods = {name: DivisionInMemory(name) for name in pods}
         self.origin: TrafficTable | None = None
         self.effects: list[TrafficEffect] = []
+        self.undone: list[TrafficEffect] = []
         self.on(PodsListed(pods))
         self.folds()
 
     def on(self, event: TrafficEvent) -> list[TrafficEffect]:
         self.traffic, effects = step_traffic(self.traffic, event, self.now)
         self.effects = list(effects)
+        self.undone += effects
         return self.effects
 
     def folds(self) -> None:
@@ -103,27 +126,29 @@ class Divided:
     def passes(self, seconds: float) -> None:
         self.now = Instant(self.now.seconds + seconds, self.now.wall_us + int(seconds * 1e6))
 
-    def carry_out(self, effect: TrafficEffect) -> list[TrafficEffect]:
+    def carry_out(self, effect: TrafficEffect) -> None:
         match effect:
             case LookAtTable():
-                return self.on(TableSeen(self.origin))
+                self.on(TableSeen(self.origin))
             case ProveOwner():
-                return self.on(OwnerProved(self.now.seconds))
+                self.on(OwnerProved(self.now.seconds))
             case ReadCounts(pod):
-                return self.on(PodCounted(pod, self.pods[pod].reading))
+                self.on(PodCounted(pod, self.pods[pod].reading))
             case GiveTable(pod, given):
                 assert self.pods[pod].takes(given) == ""
-                return self.on(TableTaken(pod, given))
-        return []
+                self.on(TableTaken(pod, given))
 
     def goes_on(self, seconds: float = 0.0) -> list[TrafficEffect]:
-        """Time passes, and everything that is asked for is done at once; all that was asked for, in order."""
+        """Time passes, and everything that was asked for is done at once; all that was asked for, in order."""
         self.passes(seconds)
-        done, todo = [], list(self.on(TimePassed()))
-        while todo:
-            effect = todo.pop(0)
-            done.append(effect)
-            todo += self.carry_out(effect)
+        self.on(TimePassed())
+        done = []
+        for _ in range(2):
+            while self.undone:
+                done.append(self.undone.pop(0))
+                self.carry_out(done[-1])
+            self.passes(2 * REPORT_SECONDS_MIN)
+            self.on(TimePassed())
         return done
 
     def puts(self, given: TrafficTable) -> list[TrafficEffect]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from modelcast.consumers.pod_clients.port import LoadOrder, Proof
 from modelcast.schemas.errors import ContentError
@@ -44,8 +44,8 @@ class Served:
 class LossListener(Protocol):
     """Who hears what an engine lost. Called on the event loop."""
 
-    def lost(self, model: str, why: str) -> None:
-        """A model that was serving is gone."""
+    def lost(self, place: str, why: str) -> None:
+        """A model that was serving is gone, in a lane (``lane_place``)."""
         ...
 
 
@@ -94,4 +94,17 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """End what it runs, close its connections. Requests in flight should have been answered."""
+        ...
+
+
+@runtime_checkable
+class LanedEngine(Engine, Protocol):
+    """Serves a candidate beside the control: at most one version in each lane of a model.
+
+    ``prepare`` and ``swap`` are for the order's lane; ``serving`` and ``retire`` take a lane's name
+    (``lane_place``) for the model's.
+    """
+
+    def exchange(self, place: str, other: str) -> None:
+        """Have what serves in either lane serve in the other, in one step; a lane may be empty."""
         ...

@@ -94,7 +94,8 @@ async def serve_until(
         _write_port(config, port)
         if on_bound is not None:
             on_bound(port)
-        known = {model for model, entry in ledger.entries.items() if entry.served} | set(config.expected)
+        served = {place for place, entry in ledger.entries.items() if entry.served}
+        known = {place for place in served if "@" not in place} | set(config.expected)
         startup = Startup(config.name, config.aspired, known, repository, lifecycle)
         loop = asyncio.get_running_loop()
         starting = loop.create_task(_start(repository, startup))
@@ -106,7 +107,7 @@ async def serve_until(
         await _drain(config, lifecycle)
         await asyncio.gather(*tasks, return_exceptions=True)
     finally:
-        await repository.close()
+        await repository.supervisor.close()
         await runner.cleanup()
         ledger.close()
 
@@ -119,7 +120,7 @@ def _write_port(config: PodConfig, port: int) -> None:
 
 async def _start(repository: Repository, startup: Startup) -> None:
     try:
-        await repository.start()
+        await repository.supervisor.start()
     except LoadFailed as error:  # a load would meet the same trouble; orders are taken, and tried, all the same
         log.warning("the engine did not start", error=str(error))
     except Exception:

@@ -1,4 +1,4 @@
-"""One model's place in a pod: what serves there, what should, and what is being brought up."""
+"""One lane of a model in a pod: what serves there, what should, and what is being brought up."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from functools import cached_property
 from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Served
-from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder
+from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder, lane_place
 from modelcast.schemas.backoff import backoff_seconds
 
 RESPAWN_SECONDS_MIN = 0.1
@@ -43,9 +43,10 @@ class Serving:
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One model's place in the pod."""
+    """One lane of a model in the pod."""
 
     model: str
+    lane: str = ""
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     serving: Serving | None = None
     aspired: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
@@ -57,6 +58,11 @@ class Slot:
     reason: str = ""  # why the latest attempt failed
     doubt: str = ""  # why ``serving`` has to be confirmed before traffic comes; "": it was, since the last trouble
     reached: int = -1  # the generation whose order was last carried out and confirmed, since the start; -1: none
+
+    @property
+    def place(self) -> str:
+        """See ``lane_place``."""
+        return lane_place(self.model, self.lane)
 
     @property
     def trouble(self) -> str:

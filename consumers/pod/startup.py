@@ -50,6 +50,7 @@ class Startup:
         await self._all(self._restore, orders)
         if self._life.phase is Phase.STARTING:
             self._life.phase = Phase.INCOMPLETE
+        self._repository.supervisor.spawn(self._candidates(orders))
         if aspired is None and self._source is not None:
             orders = await self._ask_until_told(orders)
             self._weigh(orders)
@@ -59,7 +60,7 @@ class Startup:
             if not reported:
                 log.warning("not ready: the region serves more than could be restored", lacking=self._life.lacking)
                 reported = True
-            await self._repository.changed.wait()
+            await self._repository.supervisor.changed.wait()
 
     def _weigh(self, orders: AspiredByModel, unknown: str = "") -> bool:
         """Set the phase by what is served; return whether nothing is lacking."""
@@ -68,7 +69,7 @@ class Startup:
         strict = life.phase is not Phase.READY
         lacking = set()
         for model, aspired in orders.items():
-            slot = self._repository.slots.get(model) or Slot(model)
+            slot = self._repository.supervisor.slots.get(model) or Slot(model)
             if slot.reached < (aspired.order.generation if aspired and strict else 0):
                 lacking.add((aspired.refused if aspired else "") or slot.unconfirmed or model)
         life.lacking = (*sorted(lacking), *([unknown] if unknown else []))
@@ -122,6 +123,13 @@ class Startup:
             await self._repository.restore(aspired.order, model, aspired.quarantined)
         else:
             await self._repository.restore(None, model)
+
+    async def _candidates(self, orders: AspiredByModel) -> None:
+        """After the controls, which come first where memory is short. The pod is ready without them."""
+        await self._all(self._restore_candidate, orders)
+
+    async def _restore_candidate(self, model: str, aspired: Aspired | None) -> None:
+        await self._repository.restore_candidate(model, aspired.quarantined if aspired else frozenset())
 
     async def _load(self, model: str, aspired: Aspired | None) -> None:
         if aspired is not None and not aspired.refused:

@@ -16,6 +16,15 @@ BLAMES_THE_VERSION = "load_failed"
 could not load them and said why. Every other code names a fault of the environment, which mending the environment
 cures: it is tried again with back-off and never quarantines."""
 
+CANDIDATE = "candidate"
+"""The lane of a version that is rolled out beside the control, whose lane is ""."""
+LANES = frozenset({"", CANDIDATE})
+
+
+def lane_place(model: str, lane: str) -> str:
+    """The name of a model's lane: the model's own for the control; no model's name holds an @."""
+    return f"{model}@{lane}" if lane else model
+
 
 @dataclass(frozen=True, slots=True)
 class LoadOrder:
@@ -32,6 +41,12 @@ class LoadOrder:
     epoch: int
     registry_id: str
     reload: bool = False  # load again even if the same bytes are being served
+    lane: str = ""  # one of ``LANES``; each has its own pairs, but an epoch that was replaced is refused in all
+
+    @property
+    def place(self) -> str:
+        """See ``lane_place``."""
+        return lane_place(self.model, self.lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,7 @@ class PodReading:
     proof: Proof = "bytes"
     gapless: bool = True  # loading beside what serves, it fails no request; else it takes no traffic while it loads
     kind: str = ""  # what serves there, in its own word: "modelcast", "triton"; "": it did not say
+    lanes: bool = False  # it can hold a candidate beside the control
 
 
 class PodUnreachable(TransportError):
@@ -115,12 +131,12 @@ class Pod(Protocol):
         """
         ...
 
-    async def unload(self, model: str, *, epoch: int, generation: int) -> None:
-        """Stop serving ``model``; absent is fine. Raises like ``load``."""
+    async def unload(self, model: str, *, epoch: int, generation: int, lane: str = "") -> None:
+        """Stop serving ``model`` in a lane; absent is fine. Raises like ``load``."""
         ...
 
-    async def read(self, model: str) -> PodReading:
-        """What the pod serves of ``model`` now. Raises ``PodUnreachable``."""
+    async def read(self, model: str, lane: str = "") -> PodReading:
+        """What the pod serves of ``model`` in a lane now. Raises ``PodUnreachable``."""
         ...
 
     async def aclose(self) -> None:

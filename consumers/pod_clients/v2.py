@@ -80,6 +80,7 @@ class V2Pod:
         self._timeouts = timeouts or Timeouts()
         self._session: aiohttp.ClientSession | None = None
         self._ours: bool | None = None  # as the latest answer said; None: it was not asked yet
+        self._lanes = False  # whether it can hold a candidate, as the latest answer said
         self._closed = False
 
     @property
@@ -94,24 +95,27 @@ class V2Pod:
 
     async def load(self, order: LoadOrder) -> None:
         """See ``Pod.load``."""
-        parameters = {
+        parameters: dict[str, object] = {
             "modelcast_version": order.version,
             "modelcast_digest": order.manifest_digest,
             "modelcast_generation": order.generation,
             "modelcast_epoch": order.epoch,
             "modelcast_reload": order.reload,
             "modelcast_registry": order.registry_id,
+            **({"modelcast_lane": order.lane} if order.lane else {}),
         }
         await self._order(order.model, "load", parameters, subject=f"{order.model}/{order.version} on {self._name}")
 
-    async def unload(self, model: str, *, epoch: int, generation: int) -> None:
+    async def unload(self, model: str, *, epoch: int, generation: int, lane: str = "") -> None:
         """See ``Pod.unload``."""
         parameters: dict[str, object] = {"modelcast_epoch": epoch, "modelcast_generation": generation}
+        if lane:
+            parameters["modelcast_lane"] = lane
         await self._order(model, "unload", parameters, subject=f"{model} on {self._name}")
 
-    async def read(self, model: str) -> PodReading:
+    async def read(self, model: str, lane: str = "") -> PodReading:
         """See ``Pod.read``."""
-        path = f"/v2/models/{quote(model, safe='')}"
+        path = f"/v2/models/{quote(model, safe='')}" + (f"/lanes/{lane}" if lane else "")
         answer = await self._ask("GET", path, self._timeouts.read)
         # 503: the pod knows the model and can't serve it now (its worker died). 4xx: the model is not loaded
         # (Triton says 400). Any other server error says nothing about the model.
@@ -136,9 +140,10 @@ class V2Pod:
         headers = answer.headers
         ready, incarnation = headers.get("modelcast-ready") == "true", headers["modelcast-incarnation"]
         gapless, kind = headers.get("modelcast-gapless") == "true", headers.get("modelcast-kind", "")
+        lanes = headers.get("modelcast-lanes") == "true"
         if answer.status != 200:
             ready = ready and answer.status < 500
-            return PodReading(self._name, ready, incarnation, *_NOTHING, gapless=gapless, kind=kind)
+            return PodReading(self._name, ready, incarnation, *_NOTHING, gapless=gapless, kind=kind, lanes=lanes)
         return PodReading(
             pod=self._name,
             ready=ready,
@@ -151,6 +156,7 @@ class V2Pod:
             proof=_PROOFS.get(headers.get("modelcast-proof", "bytes"), "disk"),
             gapless=gapless,
             kind=kind,
+            lanes=lanes,
         )
 
     async def aclose(self) -> None:
@@ -166,6 +172,12 @@ class V2Pod:
         if not self._ours and not self._foreign:
             raise LoadFailed(
                 "what answers there is no pod of Modelcast", code="unsupported", subject=subject, hint=COMPANION_HINT
+            )
+        if "modelcast_lane" in parameters and not self._lanes:
+            if verb == "unload":
+                return
+            raise LoadFailed(
+                "what serves there holds one version of a model, and no candidate", code="unsupported", subject=subject
             )
         path = f"/v2/repository/models/{quote(model, safe='')}/{verb}"
         body = {"parameters": parameters} if self._ours else {}
@@ -194,10 +206,9 @@ class V2Pod:
             async with self._session.request(
                 method, self._url + path, json=body, timeout=timeout, allow_redirects=False
             ) as response:
-                raw = await _bounded(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                answer = _Answer(response.status, headers, _parsed(raw))
-                self._ours = answer.ours
+                answer = _Answer(response.status, headers, _parsed(await _bounded(response)))
+                self._ours, self._lanes = answer.ours, answer.headers.get("modelcast-lanes") == "true"
                 return answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             message = bounded(str(error), MESSAGE_CHARS_MAX) or type(error).__name__

@@ -1,14 +1,14 @@
 """Whether a pod obeys an order: a pure decision on what it has accepted before and what it serves now."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from modelcast.consumers.pod_clients.port import LoadOrder, PodRefused
+from modelcast.consumers.pod_clients.port import CANDIDATE, LoadOrder, PodRefused
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What a pod has promised for one model. (``epoch``, ``generation``) never goes down, not even by a restart."""
+    """What a pod has promised for a lane of a model. (``epoch``, ``generation``) never goes down, not by a restart."""
 
     registry_id: str
     epoch: int
@@ -33,13 +33,7 @@ def admission_of(order: LoadOrder, accepted: Accepted | None, serving: LoadOrder
     """
     if accepted is not None:
         check_pair(order.model, accepted, epoch=order.epoch, generation=order.generation)
-        if accepted.registry_id != order.registry_id:
-            raise PodRefused(
-                f"order of registry {order.registry_id!r}, this pod obeys {accepted.registry_id!r} for this model",
-                code="foreign_registry",
-                subject=order.model,
-                hint="the store was wiped or restored; clear the pod's state folder only if that was meant",
-            )
+        check_registry(order, accepted)
         same_pair = (order.epoch, order.generation) == (accepted.epoch, accepted.generation)
         if same_pair and accepted.manifest_digest not in {None, order.manifest_digest}:
             raise PodRefused(
@@ -70,3 +64,36 @@ def check_pair(model: str, accepted: Accepted, *, epoch: int, generation: int) -
             code="stale",
             subject=model,
         )
+
+
+def check_registry(order: LoadOrder, accepted: Accepted) -> None:
+    """Raise ``PodRefused`` (``foreign_registry``) if the order is of another registry than the one obeyed."""
+    if accepted.registry_id != order.registry_id:
+        raise PodRefused(
+            f"order of registry {order.registry_id!r}, this pod obeys {accepted.registry_id!r} for this model",
+            code="foreign_registry",
+            subject=order.model,
+            hint="the store was wiped or restored; clear the pod's state folder only if that was meant",
+        )
+
+
+def check_epoch(model: str, other: Accepted, epoch: int) -> None:
+    """Raise ``PodRefused`` (``stale``) for an owner that was replaced, as the model's ``other`` lane knows already."""
+    if epoch < other.epoch:
+        message = f"epoch {epoch} is lower than epoch {other.epoch}, accepted before"
+        raise PodRefused(message, code="stale", subject=model)
+
+
+def promotion_of(order: LoadOrder, old: LoadOrder | None, candidate: Accepted | None) -> tuple[Accepted, Accepted]:
+    """What a pod promises for control and candidate lane where ``order`` promotes what the candidate lane serves.
+
+    Args:
+        order: for the control.
+        old: the control's until now; it goes on in the candidate lane, under a pair that no order of before has.
+        candidate: what was accepted for that lane.
+    """
+    before = (candidate.epoch, candidate.generation) if candidate else (0, 0)
+    epoch, generation = max((order.epoch, order.generation), before)
+    kept = replace(old, lane=CANDIDATE, epoch=epoch, generation=generation, reload=False) if old else None
+    promise = Accepted(order.registry_id, order.epoch, order.generation, order.manifest_digest, order)
+    return promise, Accepted(order.registry_id, epoch, generation, kept.manifest_digest if kept else None, kept)

@@ -1,4 +1,4 @@
-"""What a pod has accepted, on disk: one small file a model, so that a restarted pod still refuses the past."""
+"""What a pod has accepted, on disk: a small file a lane of a model, so that a restarted pod still refuses the past."""
 
 import os
 from dataclasses import asdict
@@ -7,14 +7,14 @@ from pathlib import Path
 import orjson
 
 from modelcast.consumers.pod.admission.fence import Accepted
-from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LANES, LoadOrder, lane_place
 from modelcast.infra.files import acquire, written_aside
-from modelcast.schemas.errors import ContentError, Refused
+from modelcast.schemas.errors import ContentError, Refused, UsageError
 from modelcast.schemas.names import check_model
 
 
 class Ledger:
-    """The accepted pair, and the last served order, of each model. One process at a time may hold it."""
+    """The accepted pair, and the last served order, by ``lane_place``. One process at a time may hold it."""
 
     def __init__(self, folder: Path) -> None:
         """Open (and make) the folder.
@@ -31,11 +31,14 @@ class Ledger:
         self._lock = lock
         self.entries = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
 
-    def record(self, model: str, accepted: Accepted) -> None:
-        """Write what was accepted, durably."""
-        with written_aside(self._folder / f"{check_model(model)}.json") as file:
+    def record(self, place: str, accepted: Accepted) -> None:
+        """Write what was accepted for a lane (``lane_place``), durably."""
+        model, _, lane = place.partition("@")
+        if lane not in LANES:
+            raise UsageError(f"no lane {lane!r}", subject=model)
+        with written_aside(self._folder / f"{lane_place(check_model(model), lane)}.json") as file:
             file.write(orjson.dumps(asdict(accepted)))
-        self.entries[model] = accepted
+        self.entries[place] = accepted
 
     def close(self) -> None:
         """Release the folder for another process."""

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from modelcast.consumers.pod.worker.tensors import BadRequest
-from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LANES, LoadOrder
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.names import MODEL_PATTERN, VERSION_MAX
 
@@ -39,16 +39,25 @@ def read_load(model: str, body: bytes) -> LoadOrder:
         epoch=_number(parameters, "modelcast_epoch", 0, _NUMBER_MAX),
         registry_id=registry_id,
         reload=reload,
+        lane=_lane(parameters),
     )
 
 
-def read_unload(model: str, body: bytes) -> tuple[int, int]:
-    """(epoch, generation) of an unload request. Raises ``BadRequest``."""
+def read_unload(model: str, body: bytes) -> tuple[int, int, str]:
+    """(epoch, generation, lane) of an unload request. Raises ``BadRequest``."""
     parameters = _parameters(model, body)
     return (
         _number(parameters, "modelcast_epoch", 0, _NUMBER_MAX),
         _number(parameters, "modelcast_generation", 0, _NUMBER_MAX),
+        _lane(parameters),
     )
+
+
+def _lane(parameters: dict[str, Any]) -> str:
+    lane = parameters.get("modelcast_lane", "")
+    if not isinstance(lane, str) or lane not in LANES:
+        raise BadRequest(f"parameter 'modelcast_lane' must be one of {sorted(LANES)}")
+    return lane
 
 
 def _parameters(model: str, body: bytes) -> dict[str, Any]:

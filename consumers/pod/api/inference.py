@@ -41,7 +41,7 @@ class OnnxInference:
         order, status = serving.order, 503
         self._series.begun()
         try:
-            link = self._engine.link(order.model)
+            link = self._engine.link(order.place)
             part = link.part(target.part)
             if part is None:
                 status = 404

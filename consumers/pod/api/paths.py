@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
+from modelcast.consumers.pod_clients.port import CANDIDATE
+
 _PATH_CHARACTERS_MAX = 1024
 
 
@@ -15,6 +17,7 @@ class PathTarget:
     model: str = ""
     part: str = ""
     version: str | None = None
+    lane: str = ""
 
 
 _FIXED = {
@@ -44,7 +47,7 @@ def _read(raw: str) -> PathTarget | None:
     match path.split("/"):
         case ["", "v2", "repository", "models", model, "load" | "unload" as what] if model:
             return PathTarget(what, model)
-        case ["", "v2", "models", model, *rest] if model:
+        case ["", "v2", "models", model, *rest] if model and "@" not in model:  # that would name a lane
             return _of_model(model, rest)
     return None
 
@@ -53,6 +56,8 @@ def _of_model(model: str, rest: list[str]) -> PathTarget | None:
     match rest:
         case [] | ["ready"] | ["infer"]:
             return PathTarget(_WHAT[rest[0] if rest else ""], model)
+        case ["lanes", lane] if lane == CANDIDATE:
+            return PathTarget("metadata", model, lane=lane)
         case ["versions", version, *last] if version and last in ([], ["ready"], ["infer"]):
             return PathTarget(_WHAT[last[0] if last else ""], model, version=version)
         case [part, *last] if part and part != "versions":

@@ -19,7 +19,7 @@ from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod.worker.tensors import BadRequest
-from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, PodRefused, PodUnreachable, lane_place
 from modelcast.infra.telemetry.metrics import PodMetrics
 
 log = structlog.get_logger("modelcast.pod")
@@ -29,7 +29,7 @@ Handler = Callable[[web.BaseRequest, PathTarget], Awaitable[web.Response]]
 _CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"live", "ready", "metrics"}
 _INCARNATION, _READY, _EXPECT = istr("modelcast-incarnation"), istr("modelcast-ready"), istr("Expect")
-_GAPLESS, _KIND = istr("modelcast-gapless"), istr("modelcast-kind")
+_GAPLESS, _KIND, _LANES = istr("modelcast-gapless"), istr("modelcast-kind"), istr("modelcast-lanes")
 _FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "unsupported": 422, "load_timeout": 504}
 
 
@@ -48,6 +48,7 @@ class Routes:
         self._config = config
         self._life = lifecycle
         self._repository = repository
+        self._supervisor = repository.supervisor
         self._metrics = metrics
         self._incarnation = incarnation
         self._inference = inference  # None: another server answers the requests
@@ -119,8 +120,9 @@ class Routes:
         headers = response.headers
         headers[_INCARNATION] = self._incarnation
         headers[_READY] = "true" if self._life.restored else "false"  # of the model asked for
-        headers[_GAPLESS] = "true" if self._repository.gapless else "false"
-        headers[_KIND] = self._repository.kind
+        headers[_GAPLESS] = "true" if self._supervisor.gapless else "false"
+        headers[_LANES] = "true" if self._supervisor.lanes else "false"
+        headers[_KIND] = self._supervisor.kind
         if self._life.leaving:
             _closing(response)
         return response
@@ -143,7 +145,7 @@ class Routes:
     @property
     def _trouble(self) -> str:
         presence = self._config.presence
-        return self._repository.trouble or (presence.trouble if presence else "")
+        return self._supervisor.trouble or (presence.trouble if presence else "")
 
     async def _show_metrics(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         self._metrics.ready.set(self._life.ready and not self._trouble)
@@ -163,10 +165,15 @@ class Routes:
     # --- models ---
 
     def _slot(self, target: PathTarget) -> Slot:
-        model = target.model
-        slot = self._repository.slots.get(model)
+        model, slots = target.model, self._supervisor.slots
+        slot = slots.get(lane_place(model, target.lane) if target.lane else model)
+        if target.version is not None:
+            candidate = slots.get(lane_place(model, CANDIDATE))
+            if candidate is not None and candidate.serving and str(candidate.serving.order.version) == target.version:
+                slot = candidate
         if slot is None or (slot.serving is None and slot.aspired is None):
-            raise _NotFound(f"model {model[:80]!r} is not loaded" + (f" ({slot.reason})" if slot else ""))
+            why = f" ({slot.reason})" if slot and slot.reason else ""
+            raise _NotFound(f"model {model[:80]!r} is not loaded{why}")
         return slot
 
     def _serving(self, target: PathTarget) -> Serving:
@@ -177,7 +184,7 @@ class Routes:
         """As ``_serving``, but as the engine answers now."""
         slot = self._slot(target)
         try:
-            return self._as_asked(target, slot, await self._repository.confirmed(slot))
+            return self._as_asked(target, slot, await self._supervisor.confirmed(slot))
         except PodUnreachable as error:
             raise _Unavailable(f"the server does not answer: {error.message}") from None
 
@@ -214,7 +221,8 @@ class Routes:
             except orjson.JSONDecodeError as error:
                 raise BadRequest(f"not JSON: {error}") from None
             only_ready = isinstance(asked, dict) and asked.get("ready") is True
-        rows = [_row(slot) for _, slot in sorted(self._repository.slots.items())]
+        slots = [slot for _, slot in sorted(self._supervisor.slots.items()) if slot.aspired or not slot.lane]
+        rows = [_row(slot) for slot in slots]
         return web.json_response([row for row in rows if row["state"] == "READY" or not only_ready])
 
     async def _load(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
@@ -233,9 +241,9 @@ class Routes:
     async def _unload(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
         self._authorize(request)
         model = target.model
-        epoch, generation = read_unload(model, await request.read())
+        epoch, generation, lane = read_unload(model, await request.read())
         try:
-            await self._repository.unload(model, epoch=epoch, generation=generation)
+            await self._repository.unload(model, epoch=epoch, generation=generation, lane=lane)
         except PodRefused as error:
             return _error(409, str(error), code=error.code)
         except LoadFailed as error:

@@ -20,14 +20,14 @@ log = structlog.get_logger("modelcast.pod")
 
 
 class OnnxEngine:
-    """See ``Engine``. A version is loaded and warmed up in a process beside the one that serves."""
+    """See ``LanedEngine``. A version is loaded and warmed up in a process beside the one that serves."""
 
     capabilities = Capabilities("modelcast", gapless=True, watch_seconds=None)
 
     def __init__(self, config: PodConfig) -> None:
         self._config = config
         self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
-        self._serving: dict[str, tuple[WorkerLink, Served]] = {}
+        self._serving: dict[str, tuple[WorkerLink, Served]] = {}  # by ``lane_place``
         self._prepared: dict[LoadOrder, tuple[WorkerLink, WorkerLoaded]] = {}
         self._living: set[WorkerLink] = set()  # those that load or serve, also if they only finish
         self._listener: LossListener | None = None
@@ -69,28 +69,34 @@ class OnnxEngine:
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``. Nothing here waits: it is one step of the event loop."""
         link, loaded = self._prepared.pop(order)
-        old = self._serving.get(order.model)
+        old = self._serving.get(order.place)
         served = Served(order.version, order.manifest_digest, "bytes", loaded.metadata, loaded.seconds)
-        self._serving[order.model] = link, served
-        link.gone.add_done_callback(lambda _: self._worker_gone(order.model, link))
+        self._serving[order.place] = link, served
+        link.gone.add_done_callback(lambda _: self._worker_gone(link))
         if old is not None:
             self._spawn(old[0].retire(timeout=self._config.infer_seconds_max))
         return served
 
+    def exchange(self, place: str, other: str) -> None:
+        """See ``LanedEngine.exchange``."""
+        for here, there in ((place, self._serving.pop(other, None)), (other, self._serving.pop(place, None))):
+            if there is not None:
+                self._serving[here] = there
+
     async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``."""
+        """See ``LanedEngine``."""
         found = self._serving.get(model)
         return found[1] if found else None
 
-    def link(self, model: str) -> WorkerLink:
-        """The worker that serves a model now. Raises ``WorkerGone``."""
-        found = self._serving.get(model)
+    def link(self, place: str) -> WorkerLink:
+        """The worker that serves a lane of a model now. Raises ``WorkerGone``."""
+        found = self._serving.get(place)
         if found is None:
             raise WorkerGone("the worker process has ended")
         return found[0]
 
     async def retire(self, model: str) -> None:
-        """See ``Engine.retire``."""
+        """See ``LanedEngine``."""
         old = self._serving.pop(model, None)
         if old is not None:
             self._spawn(old[0].retire(timeout=self._config.infer_seconds_max))
@@ -106,13 +112,13 @@ class OnnxEngine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._spares.close()
 
-    def _worker_gone(self, model: str, link: WorkerLink) -> None:
-        found = self._serving.get(model)
-        if self._closed or found is None or found[0] is not link:
+    def _worker_gone(self, link: WorkerLink) -> None:
+        place = next((place for place, (serving, _) in self._serving.items() if serving is link), None)
+        if self._closed or place is None:
             return  # it was retired
-        del self._serving[model]
+        del self._serving[place]
         if self._listener is not None:
-            self._listener.lost(model, "its worker process died")
+            self._listener.lost(place, "its worker process died")
 
     def _grant(self, need_bytes: int) -> int:
         """See ``Grant``. What serves goes on taking what it has until the new version replaces it."""

@@ -89,7 +89,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
     yield make
     for repository in made:
-        await repository.close()
+        await repository.supervisor.close()
 
 
 async def test_an_older_version_is_never_loaded_over_a_newer_one_while_an_order_waits_for_a_load_to_end(
@@ -97,16 +97,16 @@ async def test_an_older_version_is_never_loaded_over_a_newer_one_while_an_order_
 ) -> None:
     server = Server()
     repository = make(server)
-    await repository.start()
+    await repository.supervisor.start()
     await repository.load(order(1))
     server.holds = 2
     overtaken = asyncio.create_task(repository.load(order(2)))
     await until_async(lambda: server.loads == [1, 2], "the server has the second")
     newest = asyncio.create_task(repository.load(order(3)))
-    slot = repository.slots["m"]
+    slot = repository.supervisor.slots["m"]
     await until_async(lambda: slot.stopping, "the newest waits")
     for _ in range(5):
-        assert await repository.confirmed(slot) is None
+        assert await repository.supervisor.confirmed(slot) is None
         await asyncio.sleep(0.01)
     server.held.set()
     await newest
@@ -122,18 +122,19 @@ async def test_an_older_version_is_never_loaded_over_a_newer_one_while_an_order_
 async def test_a_model_that_was_lost_keeps_traffic_away_until_it_is_back(make: Make, watched: bool) -> None:
     server = Server(0.01 if watched else None)
     repository = make(server)
-    await repository.start()
+    await repository.supervisor.start()
     for model in ("m", "n"):
         await repository.load(order(1, model))
-    assert repository.trouble == ""
+    assert repository.supervisor.trouble == ""
     server.faults["prepare"] = LoadFailed("no room", code="out_of_resources")
     del server.memory["m"]
     if not watched:
-        repository.lost("m", "its worker process died")
-    await until_async(lambda: "no room" in repository.trouble, lambda: f"why not: {repository.trouble}")
-    assert repository.trouble == "m is being put back: version 1: no room"
+        repository.supervisor.lost("m", "its worker process died")
+    supervisor = repository.supervisor
+    await until_async(lambda: "no room" in supervisor.trouble, lambda: f"why not: {supervisor.trouble}")
+    assert repository.supervisor.trouble == "m is being put back: version 1: no room"
     server.faults.clear()
-    await until_async(lambda: repository.trouble == "", lambda: f"it is back: {repository.trouble}")
+    await until_async(lambda: supervisor.trouble == "", lambda: f"it is back: {supervisor.trouble}")
     assert set(server.memory) == {"m", "n"}
 
 
@@ -143,14 +144,14 @@ async def test_where_one_model_was_lost_the_others_of_that_server_are_asked_befo
     for model in ("m", "n"):
         await repository.load(order(1, model))
     server.memory.clear()
-    assert await repository.confirmed(repository.slots["m"]) is None
+    assert await repository.supervisor.confirmed(repository.supervisor.slots["m"]) is None
     await until_async(lambda: "m" in server.memory, "the first is back")
-    assert repository.trouble == "its server has lost m, perhaps more"
-    assert await repository.confirmed(repository.slots["n"]) is None
+    assert repository.supervisor.trouble == "its server has lost m, perhaps more"
+    assert await repository.supervisor.confirmed(repository.supervisor.slots["n"]) is None
     await until_async(lambda: "n" in server.memory, "so is the second")
-    for slot in repository.slots.values():
-        await repository.confirmed(slot)
-    assert repository.trouble == ""
+    for slot in repository.supervisor.slots.values():
+        await repository.supervisor.confirmed(slot)
+    assert repository.supervisor.trouble == ""
 
 
 @pytest.mark.parametrize("fault", [ValueError("no number"), OSError(5, "I/O error"), PodUnreachable("refused")])
@@ -159,14 +160,15 @@ async def test_the_watch_goes_on_whatever_an_engine_raises_and_the_reason_is_sho
 ) -> None:
     server = Server()
     repository = make(server)
-    await repository.start()
+    await repository.supervisor.start()
     await repository.load(order(1))
     server.fault = fault
-    await until_async(lambda: str(fault) in repository.trouble, lambda: f"the reason: {repository.trouble}")
+    supervisor = repository.supervisor
+    await until_async(lambda: str(fault) in supervisor.trouble, lambda: f"the reason: {supervisor.trouble}")
     server.memory.clear()
     server.fault = None
     await until_async(lambda: server.loads == [1, 1], "it is watched: what was lost is back")
-    await until_async(lambda: repository.trouble == "", "all is well")
+    await until_async(lambda: repository.supervisor.trouble == "", "all is well")
 
 
 async def test_a_fault_that_no_engine_names_fails_the_load_and_blames_no_version(make: Make) -> None:
@@ -183,27 +185,27 @@ async def test_what_only_a_disk_names_has_reached_nothing(make: Make) -> None:
     server.proof = "disk"
     repository = make(server)
     await repository.load(order(1))
-    assert repository.slots["m"].reached == -1
-    assert repository.trouble == "m: only its server's disk names version 1, which confirms nothing"
+    assert repository.supervisor.slots["m"].reached == -1
+    assert repository.supervisor.trouble == "m: only its server's disk names version 1, which confirms nothing"
     server.proof = "memory"
     await repository.load(order(2))
-    assert (repository.slots["m"].reached, repository.trouble) == (2, "")
+    assert (repository.supervisor.slots["m"].reached, repository.supervisor.trouble) == (2, "")
 
 
 async def test_an_unload_that_fails_is_tried_again_until_the_server_lets_go(make: Make) -> None:
     server = Server()
     repository = make(server)
-    await repository.start()
+    await repository.supervisor.start()
     await repository.load(order(1))
     server.faults["retire"] = LoadFailed("no answer", code="unreachable")
     with pytest.raises(LoadFailed, match="no answer"):
         await repository.unload("m", epoch=1, generation=2)
-    assert repository.slots["m"].reason == "not unloaded: no answer"
+    assert repository.supervisor.slots["m"].reason == "not unloaded: no answer"
     server.fault = PodUnreachable("no answer")
     await until_async(lambda: server.retirements >= 3, "it is tried again")
     server.faults.clear()
     await until_async(lambda: not server.memory, "it is gone")
-    assert (repository.slots["m"].reason, repository.trouble) == ("unloaded", "")
+    assert (repository.supervisor.slots["m"].reason, repository.supervisor.trouble) == ("unloaded", "")
 
 
 async def test_a_new_order_ends_the_attempts_to_unload(make: Make) -> None:

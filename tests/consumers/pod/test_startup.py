@@ -99,7 +99,7 @@ class Pod:
             self.task.cancel()
             with suppress(asyncio.CancelledError):
                 await self.task
-        await self.repository.close()
+        await self.repository.supervisor.close()
         self.ledger.close()
 
 

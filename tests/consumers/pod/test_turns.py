@@ -53,11 +53,11 @@ async def test_models_of_one_server_are_swapped_one_after_the_other_where_a_swap
 ) -> None:
     engine = EngineInMemory(gapless=gapless)
     repository = Repository(engine, Ledger(tmp_path), PodMetrics(), grace_seconds=0.0)
-    await repository.start()
+    await repository.supervisor.start()
     models = ("fraud", "spam", "churn")
     orders = [LoadOrder(model, 1, sha256_of(model.encode()), 1, 1, "registry") for model in models]
     await asyncio.gather(*(repository.load(order) for order in orders))
     assert engine.most_under_way == at_once
     assert set(engine.memory) == set(models)
-    assert repository.trouble == ""
-    await repository.close()
+    assert repository.supervisor.trouble == ""
+    await repository.supervisor.close()

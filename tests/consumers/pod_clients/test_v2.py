@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from modelcast.consumers.pod_clients.port import (
     BLAMES_THE_BYTES,
     BLAMES_THE_VERSION,
+    CANDIDATE,
     LoadFailed,
     Pod,
     PodReading,
@@ -58,11 +60,26 @@ async def test_what_was_loaded_is_read_back(ours: PodProcess, driver: V2Pod) -> 
     await pod.load(order(artifact, 7, generation=12, epoch=3))
     reading = await pod.read("adder")
     assert reading == PodReading(
-        "pod-a", True, reading.incarnation, 7, artifact.digest, 12, 3, REGISTRY, kind="modelcast"
+        "pod-a", True, reading.incarnation, 7, artifact.digest, 12, 3, REGISTRY, kind="modelcast", lanes=True
     )
     assert (await pod.read("adder")).incarnation == reading.incarnation
     await pod.unload("adder", epoch=3, generation=13)
     assert (await pod.read("adder")).version is None
+
+
+async def test_a_candidate_is_loaded_read_and_unloaded_beside_the_control(ours: PodProcess, driver: V2Pod) -> None:
+    control, candidate = adder(1), adder(2)
+    for artifact in (control, candidate):
+        artifact.put(ours.cache)
+    await driver.load(order(control, 1))
+    assert (await driver.read("adder", CANDIDATE)).version is None
+    await driver.load(replace(order(candidate, 2), lane=CANDIDATE))
+    assert [(await driver.read("adder", lane)).manifest_digest for lane in ("", CANDIDATE)] == [
+        control.digest,
+        candidate.digest,
+    ]
+    await driver.unload("adder", epoch=1, generation=3, lane=CANDIDATE)
+    assert [(await driver.read("adder", lane)).version for lane in ("", CANDIDATE)] == [1, None]
 
 
 async def test_the_pods_own_words_reach_the_caller(ours: PodProcess, driver: V2Pod) -> None:
@@ -179,6 +196,15 @@ async def test_a_foreign_server_gets_no_parameters(plain: tuple[PlainServer, V2P
     """Triton refuses every parameter that it does not know."""
     await plain[1].load(order(adder(1), 1))
     assert plain[0].orders == [{}]
+
+
+async def test_a_foreign_server_gets_no_candidate(plain: tuple[PlainServer, V2Pod]) -> None:
+    with pytest.raises(LoadFailed, match="holds one version of a model") as caught:
+        await plain[1].load(replace(order(adder(1), 1), lane=CANDIDATE))
+    await plain[1].unload("adder", epoch=1, generation=2, lane=CANDIDATE)  # absent is fine
+    assert (caught.value.code, plain[0].orders) == ("unsupported", [])
+    reading = await plain[1].read("adder", CANDIDATE)
+    assert (reading.version, reading.lanes) == (None, False)
 
 
 @pytest.mark.parametrize("body", [{}, [], b"<html>", {"versions": None}, {"versions": ["latest"]}, b"\xff"])

@@ -1,10 +1,12 @@
 """What a pod obeys."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.admission.fence import Accepted, Admission, admission_of
+from modelcast.consumers.pod.admission.fence import Accepted, Admission, admission_of, check_epoch, promotion_of
 from modelcast.consumers.pod_clients.port import LoadOrder, PodRefused
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -92,3 +94,21 @@ def test_whatever_arrives_the_accepted_pair_never_goes_down(orders: list[tuple[i
 def test_what_is_served_never_goes_back_not_even_for_a_higher_epoch() -> None:
     assert code_of(order(4, 11, B), accepted(3, 12), order(3, 12)) == "stale"
     assert admission_of(order(4, 11, B), accepted(3, 12), None) is Admission.LOAD  # better an older version than none
+
+
+def test_promoted_bytes_and_those_that_they_replace_are_promised_under_pairs_that_no_earlier_order_has() -> None:
+    old, candidate = order(1, 4, B), accepted(1, 9)
+    promise, kept = promotion_of(order(2, 6), old, candidate)
+    assert promise == Accepted("r", 2, 6, A, order(2, 6))
+    assert kept == Accepted("r", 2, 6, B, replace(old, lane="candidate", epoch=2, generation=6))
+    _, kept = promotion_of(order(1, 6), old, candidate)
+    assert (kept.epoch, kept.generation) == (1, 9), "a pair never goes down"
+    _, kept = promotion_of(order(1, 6), None, None)
+    assert kept == Accepted("r", 1, 6, None, None)
+
+
+def test_an_epoch_that_the_other_lane_has_seen_replaced_is_stale() -> None:
+    check_epoch("fraud", accepted(3, 12), 3)
+    with pytest.raises(PodRefused) as caught:
+        check_epoch("fraud", accepted(3, 12), 2)
+    assert caught.value.code == "stale"

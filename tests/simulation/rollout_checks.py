@@ -13,7 +13,7 @@ from modelcast.agents.region.traffic.decider.knowledge import RegionTraffic, Tra
 from modelcast.agents.region.traffic.decider.shares import ends_cut
 from modelcast.schemas import keys
 from modelcast.schemas.traffic.grant import RolloutPhase
-from modelcast.schemas.traffic.plan import Blind
+from modelcast.schemas.traffic.steps_and_gates import Blind
 from modelcast.schemas.traffic.table import TrafficTable
 from tests.simulation.rollovers import too_many
 

@@ -15,7 +15,7 @@ from modelcast.schemas.evidence.gates import Plan
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
 from modelcast.schemas.evidence.ratio import WORSE, rate_units
 from modelcast.schemas.evidence.verdict import EvidenceState, GateVerdict, Kind, add_counts, empty, verdict
-from modelcast.schemas.traffic.differences import arm_of, between, is_newer
+from modelcast.schemas.traffic.differences import arm_of, counted_between, is_newer
 from modelcast.schemas.traffic.reports import PodCounts
 
 FAILING_RATE = 0.1
@@ -53,7 +53,7 @@ class GuardEvidence:
         if not is_newer(counts, before):
             return self
         arms = {self.control: Arm(), self.candidate: Arm()}
-        for each in between(before, counts):
+        for each in counted_between(before, counts):
             if each.manifest_digest in arms:
                 arms[each.manifest_digest] = arms[each.manifest_digest].plus(arm_of(each))
         last = {**self.last, counts.pod: counts}

@@ -5,7 +5,7 @@ from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.consumers.pod_clients.port import CANDIDATE, PodReading
 from modelcast.schemas.records import Activation, CommandKind, CommandTarget, ModelCommand
-from modelcast.schemas.traffic.plan import CANARY, RolloutPlan, encode_plan
+from modelcast.schemas.traffic.steps_and_gates import CANARY, RolloutPlan, encode_plan
 from tests.agents.region.words import EAGER, MODEL, REGION, REGISTRY, Log, Region, digest
 
 CONTROL_1 = {"a": digest(1), "b": digest(1)}

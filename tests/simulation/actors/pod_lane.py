@@ -10,7 +10,7 @@ from modelcast.consumers.pod.admission import fence
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.traffic.reports import VersionCounts
-from modelcast.schemas.traffic.table import TrafficTable, choose
+from modelcast.schemas.traffic.table import TrafficTable, choose_arm
 from tests.simulation import artifacts
 
 Reply = Callable[[Exception | None], None]
@@ -72,5 +72,5 @@ def chosen(table: TrafficTable | None, control: Serving, candidate: Serving | No
     """What answers a request of a user drawn at random."""
     if table is None or candidate is None:
         return control
-    arm = choose(table.arms, rng.randrange(SHARES))
+    arm = choose_arm(table.arms, rng.randrange(SHARES))
     return candidate if arm.manifest_digest == candidate.order.manifest_digest else control

@@ -15,7 +15,7 @@ from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, Entry, ModelCommand
 from modelcast.schemas.traffic.grant import RolloutPhase
-from modelcast.schemas.traffic.plan import CANARY, Blind, RolloutPlan, encode_plan
+from modelcast.schemas.traffic.steps_and_gates import CANARY, Blind, RolloutPlan, encode_plan
 from modelcast.schemas.traffic.table import TrafficArm, TrafficTable, encode_table
 from tests.simulation.actors.pod_lane import chosen
 

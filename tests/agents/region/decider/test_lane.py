@@ -25,7 +25,7 @@ from modelcast.consumers.pod_clients.port import CANDIDATE, LoadOrder
 from modelcast.schemas.records import CommandKind
 from modelcast.schemas.states import State
 from modelcast.schemas.text.amounts import Amount
-from modelcast.schemas.traffic.plan import CANARY
+from modelcast.schemas.traffic.steps_and_gates import CANARY
 from tests.agents.region.rollout_words import CONTROL_1, RolloutLog, bare, beside
 from tests.agents.region.words import EAGER, MODEL, REGION, REGISTRY, Region, digest, reading
 

@@ -19,7 +19,7 @@ ORDER = LoadOrder(MODEL, 1, digest(1), 1, 1, REGISTRY)
 class SlowPod(PodInMemory):
     """Answers reads, too, when its gate is open."""
 
-    async def read(self, model: str) -> PodReading:
+    async def read(self, model: str, lane: str = "") -> PodReading:
         await self.gate.wait()
         return await super().read(model)
 

@@ -21,7 +21,7 @@ from modelcast.agents.region.traffic.decider.knowledge import (
     TimePassed,
 )
 from modelcast.agents.region.traffic.decider.step_traffic import is_quiet, wakes_at
-from modelcast.schemas.traffic.plan import CANARY, Blind
+from modelcast.schemas.traffic.steps_and_gates import CANARY, Blind
 from tests.agents.region.rollout_words import RolloutLog
 from tests.agents.region.traffic.words import Divided, cuts, table
 

@@ -160,9 +160,9 @@ def _left_on(world: World, pod: Pod) -> list[str]:
     wanted = grant.candidate.artifact.manifest_digest if grant is not None else ""
     intact = bool(wanted) and not world.poisoned(world.published[wanted]) and world.origin.is_intact(wanted)
     active = grant is not None and grant.phase in {RolloutPhase.RUNNING, RolloutPhase.HELD}
-    settled = pod.serving is not None and pod.serving.order.manifest_digest == world.truth.aspiration(
-        region.name
-    ).manifest_digest
+    aspired = world.truth.aspiration(region.name).manifest_digest
+    settled = pod.serving is not None and pod.serving.order.manifest_digest == aspired
+    active = active and wanted != aspired  # the same bytes under another number: there is nothing to try
     if active and settled and intact and wanted not in refused and digest != wanted:
         lines.append(f"{pod.name} holds {digest[7:13] or 'no candidate'}, the log grants {wanted[7:13]}")
     if not active and serving is not None and settled:
@@ -181,7 +181,8 @@ def _is_over(grant: object) -> bool:
 def picture_of(pod: Pod) -> object:
     """What a restart of everything must leave as it is."""
     serving, table = pod.candidate.serving, pod.kept.table
-    return serving and serving.order.manifest_digest, table and (table.rollout, table.share)
+    shares = (table.rollout, table.share) if table is not None and table.share else None
+    return serving and serving.order.manifest_digest, shares
 
 
 def _memory(region: Region) -> Memory | None:

@@ -161,6 +161,8 @@ class PodView:
     awaits_read_back: bool = False
     # It was asked to let go of a candidate, and has not answered.
     unloading: bool = False
+    # It was ordered a candidate since it last let go of one.
+    owes_unload: bool = False
     reading_now: bool = False
     # The read under way began before the load answered: it proves nothing about it.
     overtaken: bool = False

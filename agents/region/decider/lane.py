@@ -83,12 +83,18 @@ def is_over(replica: Replica) -> bool:
     facts = replica.facts
     if facts.aspiration is None or facts.aspiration.update is not None or facts.contradiction or not facts.pods_known:
         return False
-    empty = (view.reading is not None and view.reading.version is None for view in replica.pods.values())
-    return not facts.fleets_unknown and not replica.pending.fetching and all(empty)
+    return not facts.fleets_unknown and not replica.pending.fetching and all(map(_is_empty, replica.pods.values()))
+
+
+def _is_empty(view: PodView) -> bool:
+    """Whether the pod holds no candidate, and no order of ours that is on its way still can bring one."""
+    reading = view.reading
+    free = not view.loading and not view.unloading and not view.owes_unload
+    return reading is not None and reading.version is None and free
 
 
 def plan_unloads(replica: Replica, now: float) -> tuple[Replica, list[Unload]]:
-    """Have every pod let go that still holds a candidate nobody wants."""
+    """Have every pod let go that still holds a candidate nobody wants, or was ordered one: such an order may be late."""
     facts, effects = replica.facts, list[Unload]()
     if not facts.lane or facts.aspiration is None or facts.aspiration.update is not None or replica.pending.holding:
         return replica, effects
@@ -105,8 +111,10 @@ def plan_unloads(replica: Replica, now: float) -> tuple[Replica, list[Unload]]:
 
 def _is_due(replica: Replica, view: PodView, now: float) -> bool:
     reading, facts = view.reading, replica.facts
-    if reading is None or reading.version is None or view.loading or view.unloading or now < view.retry_at:
+    if reading is None or view.loading or view.unloading or now < view.retry_at:
         return False
+    if reading.version is None:
+        return view.owes_unload
     if reading.manifest_digest == facts.beside_aspired != facts.beside.get(reading.pod):
         return False  # it is about to be promoted, or taken back: that must find it loaded
     return reading.generation is None or reading.generation <= replica.generation  # else the log is read again first
@@ -116,7 +124,8 @@ def on_unloaded(replica: Replica, event: Unloaded, now: float) -> Replica:
     """A pod has answered to an ``Unload``; what it holds now is read back."""
     view = replace(replica.view_of(event.pod), unloading=False, read_at=NEVER)
     if not event.code:
-        return replica.with_pod(event.pod, replace(view, reading=None, failures=0, retry_at=NEVER, error="", code=""))
+        view = replace(view, owes_unload=False, reading=None, failures=0, retry_at=NEVER, error="", code="")
+        return replica.with_pod(event.pod, view)
     if event.code in {"stale", "conflict", "superseded"}:
         replica = replace(replica, pending=replace(replica.pending, suspects_owner=True, suspects_log=True))
     failures = view.failures + 1

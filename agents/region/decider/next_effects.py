@@ -122,7 +122,8 @@ def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 
 def _ordered(view: PodView, order: LoadOrder, now: float) -> PodView:
     swaps = need_of(view.reading, order) is Need.VERSION
-    return replace(view, loading=order, ordered_at=now if swaps else view.ordered_at)
+    ordered_at = now if swaps else view.ordered_at
+    return replace(view, loading=order, ordered_at=ordered_at, owes_unload=view.owes_unload or bool(order.lane))
 
 
 def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:

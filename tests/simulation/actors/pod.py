@@ -213,7 +213,7 @@ class Pod:
         control.serving = replace(new, order=order)
         served = candidate.accepted.served
         candidate.serving = replace(old, order=served) if old is not None and served is not None else None
-        self.kept = self.kept.voided_by(order)
+        self.kept = self.kept.voided_by(order, kept)
         reply(None)
 
     def _stop_bringing_up(self, lane: PodLane) -> None:
@@ -271,9 +271,9 @@ class Pod:
         if self.world.poisoned(stored.data) or self.world.fault("load fails", self.region):
             code = "server_failed" if self.plain else BLAMES_THE_VERSION
             return LoadFailed("no such operator", code=code, subject=self.name)
-        lane.serving = Serving(order, stored)
+        before, lane.serving = lane.serving, Serving(order, stored)
         if not lane.name:
-            self.kept = self.kept.voided_by(order)
+            self.kept = self.kept.voided_by(order, before.order if before else None)
         return None
 
     def _remember_served(self, life: int, lane: PodLane, order: LoadOrder) -> None:

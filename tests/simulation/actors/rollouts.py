@@ -71,6 +71,8 @@ class Rollouts:
         others = [version for version in log.updates if version not in served and version not in log.quarantined]
         if others and None not in served:
             self._says(CommandKind.ROLLOUT_START, "", (CommandTarget(version=self.rng.choice(others)),))
+        else:
+            self.world.publishers.act()
 
     def _targets(self, kind: CommandKind, candidate: int) -> tuple[CommandTarget, ...]:
         if kind is CommandKind.ROLLOUT_PROMOTE:
@@ -146,7 +148,7 @@ class Rollouts:
             control, candidate = pod.control.serving, pod.candidate.serving
             if not pod.up or control is None or pod.plain:
                 continue
-            for _ in range(self.rng.randint(0, 12)):
+            for _ in range(self.rng.randint(0, 25)):
                 serving = chosen(pod.kept.table, control, candidate, self.rng)
                 pod.answered.count(serving, fails=self.fails(serving.order.manifest_digest))
         self.world.after(1.0, self._users_ask)
@@ -154,4 +156,4 @@ class Rollouts:
     @staticmethod
     def fails(digest: str) -> bool:
         """Whether a version of these bytes loads well and answers nothing but errors."""
-        return digest[-1] in "0123"
+        return digest[-1] in "01234567"

@@ -25,7 +25,7 @@ from modelcast.agents.region.traffic.decider.knowledge import (
     TimePassed,
     TrafficEvent,
 )
-from modelcast.agents.region.traffic.decider.shares import ends_cut, falls_when_blind, is_cut, is_silent
+from modelcast.agents.region.traffic.decider.shares import ends_cut, falls_when_blind, is_cut, is_silent, with_allowed
 from modelcast.consumers.pod_clients.port import PodTraffic
 from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.traffic.reports import PodCounts
@@ -74,6 +74,7 @@ def _taken_in(traffic: RegionTraffic, event: TrafficEvent, now: Instant) -> Regi
 
 def _concluded(traffic: RegionTraffic, now: Instant) -> RegionTraffic:
     """What follows at once: harm that was shown, and a silence that lasts too long."""
+    traffic = with_allowed(traffic)
     grant = traffic.grant
     if grant is not None and traffic.guard is not None and not is_cut(traffic) and (harm := traffic.guard.harm):
         digest = grant.candidate.artifact.manifest_digest

@@ -87,6 +87,8 @@ class RegionTraffic:
     grant: TrafficGrant | None = None
     # The newest table that the log bears out; its authority never falls while one rollout lasts.
     table: TrafficTable | None = None
+    # What of it the log allows here, or allowed last; None: nothing was allowed since.
+    allowed: TrafficTable | None = None
     # A newer one, made when the log was longer than it was read here.
     ahead: TrafficTable | None = None
     # A look at the origin's table is under way, or asked for; when the last one began.

@@ -20,10 +20,26 @@ def table_for_pods(traffic: RegionTraffic) -> TrafficTable | None:
     table, grant = traffic.table, traffic.grant
     if table is None or (grant is not None and grant.phase is RolloutPhase.PROMOTED):
         return None
-    allowed = clamp(table, grant)
-    if is_cut(traffic) or (traffic.lowered is not None and table.authority <= traffic.lowered):
+    allowed = traffic.allowed if traffic.allowed is not None else table
+    if not serves(traffic) or is_cut(traffic) or (traffic.lowered is not None and table.authority <= traffic.lowered):
         return without_candidates(allowed)
     return allowed
+
+
+def serves(traffic: RegionTraffic) -> bool:
+    """Whether the log lets the table's candidate answer requests here."""
+    table, grant = traffic.table, traffic.grant
+    return table is not None and grant is not None and grant.rollout == table.rollout and grant.serves_candidate
+
+
+def with_allowed(traffic: RegionTraffic) -> RegionTraffic:
+    """The traffic that knows what of its table the log allows, or allowed last: by that, pods are told to send nothing."""
+    table, allowed = traffic.table, traffic.allowed
+    if table is None:
+        return traffic
+    if serves(traffic):
+        return replace(traffic, allowed=clamp(table, traffic.grant))
+    return traffic if allowed is None or allowed.authority == table.authority else replace(traffic, allowed=None)
 
 
 def without_candidates(table: TrafficTable) -> TrafficTable:

@@ -28,6 +28,7 @@ from modelcast.agents.region.traffic.decider.knowledge import (
     TrafficEvent,
 )
 from modelcast.agents.region.traffic.decider.shares import in_force, reading_of, sends_any, silent_at, table_for_pods
+from modelcast.consumers.pod_clients.port import PodTraffic
 from modelcast.schemas.traffic.reports import TrafficReading
 from modelcast.schemas.traffic.table import TrafficTable, table_digest
 
@@ -114,11 +115,21 @@ def _plan_pods(
 
 
 def _wants(view: PodShares, wished: TrafficTable, digest: str, now: Instant) -> bool:
-    """Whether the pod gets the table now. One that was not read is given nothing: it may have a newer one."""
+    """Whether the pod gets the table now.
+
+    One that was not read is given nothing: it may have a newer one. What it has by the same authority is only lowered:
+    a grant that has grown since the table was made is for the table that the controller makes of it.
+    """
     reading = view.reading
     if reading is None or in_force(view, digest) or reading.authority > wished.authority:
         return False
+    if reading.authority == wished.authority and sends_any(wished) and not _has_more(reading, wished):
+        return False
     return view.giving is None and now.seconds >= view.retry_at
+
+
+def _has_more(reading: PodTraffic, wished: TrafficTable) -> bool:
+    return any(reading.shares.get(arm.version, 0) > arm.share for arm in wished.candidates)
 
 
 def _report_of(traffic: RegionTraffic, view: PodShares, now: Instant) -> SendCounts | None:

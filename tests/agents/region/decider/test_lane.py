@@ -11,6 +11,7 @@ from modelcast.agents.region.decider.events_and_effects import (
     Load,
     LoadBroken,
     Loaded,
+    PodLost,
     PodRead,
     PodsKnown,
     Refold,
@@ -252,7 +253,7 @@ def test_while_no_log_is_obeyed_a_candidate_is_neither_loaded_nor_let_go() -> No
     region.on(log.abort().folded)
     assert (region.loads, unloads(region)) == ([], [])
     region.on(log.refolded)
-    assert unloads(region) == ["b"]
+    assert sorted(unloads(region)) == ["a", "b"]
 
 
 def test_the_candidate_of_a_newer_rollout_takes_the_place_of_the_older() -> None:
@@ -289,3 +290,20 @@ def test_its_part_of_the_memory_is_its_own() -> None:
     assert Memory.decode(whole.encode()) == whole
     assert whole.digests_kept == {digest(2)}
     assert Memory.decode(whole.encode()).of_candidate().served == part.served
+
+
+def test_a_rollout_is_not_over_while_an_order_of_it_may_still_arrive() -> None:
+    log = RolloutLog().start()
+    region = staged(log)
+    load = next(e for e in region.effects if isinstance(e, Load))
+    region.on(log.abort().folded)
+    assert not is_over(region.replica), "both load"
+    for pod in ("a", "b"):
+        region.on(PodLost(pod, "no answer"))
+        region.after(120).on(PodRead(bare(pod)))
+    assert load.pod in unloads(region) or region.replica.pods[load.pod].unloading
+    assert not is_over(region.replica)
+    for pod in ("a", "b"):
+        region.on(Unloaded(pod))
+        region.on(PodRead(bare(pod)))
+    assert is_over(region.replica)

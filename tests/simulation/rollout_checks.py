@@ -110,6 +110,7 @@ class RolloutChecks:
             self.world.trace(worker.name, f"CUTS {after.cut.rollout}: {after.cut.reason}")
             self.world.stats["check: a candidate was cut off"] += 1
             self._cuts.setdefault((after.cut.rollout, worker.region.name), self.world.now)
+            self.world.rollouts.cut_off(worker)
 
     def stepped(self, worker: Worker, before: Replica, event: Event, after: Replica,
                 effects: Iterable[Effect]) -> None:  # fmt: skip

@@ -22,10 +22,10 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.takeover import ClaimModel, GiveUp, LookInLog, Pause, Takeover
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.ownership.state_parts import StateParts
-from modelcast.agents.region.shell.region_rollout import LocalRollout
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.log_follower import LogFollower
 from modelcast.agents.region.shell.ports import LogReader, RegionPorts, StateObject
+from modelcast.agents.region.shell.region_rollout import LocalRollout
 from modelcast.agents.region.shell.replica_shell import ReplicaShell
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ModelcastError

@@ -205,7 +205,14 @@ class LocalRollout:
         )
         if self.traffic is None and ports.traffic is not None:
             self.traffic = TrafficShell(
-                ports.region, saved, ports.traffic, self._parts, ports.stores, ports.log_reads, self, proved_at=proved_at
+                ports.region,
+                saved,
+                ports.traffic,
+                self._parts,
+                ports.stores,
+                ports.log_reads,
+                self,
+                proved_at=proved_at,
             )
             self.traffic.feed(PodsListed(known.names, fleets_unknown=known.fleets_unknown))
         candidate.pods_changed(known)

@@ -30,8 +30,8 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.states import State
 from modelcast.schemas.traffic.table import TrafficTable
-from tests.agents.region.words import MODEL, REGION, REGISTRY, Log
 from tests.agents.region.traffic.words import DivisionInMemory
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log
 from tests.support.waiting import until_async
 
 SOON = Policy(read_every=0.2, backoff_first=0.02, backoff_max=0.1)

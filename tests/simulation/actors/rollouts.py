@@ -22,6 +22,7 @@ from tests.simulation.actors.pod_lane import chosen
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from tests.simulation.actors.worker import Worker
     from tests.simulation.world import World
 
 ROLLOUTS = "rollouts"
@@ -40,6 +41,7 @@ class Rollouts:
         self.on = ROLLOUTS in only or (not only and drawn)
         self.table: TrafficTable | None = None
         self._epoch = 1
+        self._insists_until = 0.0  # on further steps, whatever was cut
 
     def begin(self) -> None:
         """Plan what happens."""
@@ -58,7 +60,8 @@ class Rollouts:
         if rollout is None or not rollout.active:
             self._starts()
         else:
-            kind = rng.choices(
+            insists = world.now < self._insists_until
+            kind = CommandKind.ROLLOUT_STEP if insists else rng.choices(
                 (CommandKind.ROLLOUT_STEP, CommandKind.ROLLOUT_HOLD, CommandKind.ROLLOUT_RESUME,
                  CommandKind.ROLLOUT_PROMOTE, CommandKind.ROLLOUT_ABORT), (12, 1, 2, 2, 2),
             )[0]  # fmt: skip
@@ -140,6 +143,13 @@ class Rollouts:
             control=TrafficArm(first.control.version, control, SHARES - share),
             candidates=(TrafficArm(first.candidate.version, candidate, share),),
         )  # fmt: skip
+
+    def cut_off(self, worker: Worker) -> None:
+        """A worker has cut a candidate off: the controller insists for a while, and some workers die just then."""
+        self._insists_until = self.world.now + 45.0
+        if "worker crashed" in self.world.faults.strokes and not worker.region.clean and self.rng.random() < 0.7:
+            worker.region.touched["worker crashed"] += 1
+            self.world.after(self.rng.uniform(0.0, 6.0), lambda: worker.crash("after a cut"))
 
     # --- users ------------------------------------------------------------------------------------------------
 

@@ -282,10 +282,10 @@ class SendReading:
 class ReadLog:
     """A table was made by a longer log than is known here: read on."""
 
+
 @dataclass(frozen=True, slots=True)
 class ProveOwner:
     """Read the state object: another worker may have cut the candidate off; answers ``OwnerProved``."""
-
 
 
 TrafficEffect = LookAtTable | GiveTable | ReadCounts | SaveCut | SendCounts | SendReading | ReadLog | ProveOwner

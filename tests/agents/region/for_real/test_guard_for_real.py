@@ -17,8 +17,8 @@ from modelcast.producers.rollouts import RolloutCommander
 from modelcast.schemas import keys
 from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.records import Activation
-from modelcast.schemas.traffic.steps_and_gates import CANARY
 from modelcast.schemas.traffic.request_key import RequestKey
+from modelcast.schemas.traffic.steps_and_gates import CANARY
 from modelcast.schemas.traffic.table import TrafficArm, TrafficTable, encode_table
 from tests.agents.region.stack import Stack, Topics
 from tests.support.waiting import until

@@ -18,8 +18,8 @@ from modelcast.schemas.codec import decode
 from modelcast.schemas.records import CommandKind
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic
-from modelcast.schemas.traffic.steps_and_gates import CANARY
 from modelcast.schemas.traffic.reports import PodCounts, TrafficReading
+from modelcast.schemas.traffic.steps_and_gates import CANARY
 from modelcast.schemas.traffic.table import TrafficTable, encode_table
 from tests.agents.region.rollout_words import RolloutLog
 from tests.agents.region.scene import SOON, Scene

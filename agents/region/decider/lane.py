@@ -94,7 +94,7 @@ def _is_empty(view: PodView) -> bool:
 
 
 def plan_unloads(replica: Replica, now: float) -> tuple[Replica, list[Unload]]:
-    """Have every pod let go that still holds a candidate nobody wants, or was ordered one: such an order may be late."""
+    """Have every pod let go that holds a candidate nobody wants, or was ordered one: such an order may be late."""
     facts, effects = replica.facts, list[Unload]()
     if not facts.lane or facts.aspiration is None or facts.aspiration.update is not None or replica.pending.holding:
         return replica, effects

@@ -114,6 +114,7 @@ class ReplicaShell(ABC):
     def _give_up(self, reason: str) -> None:
         """Another worker owns the model."""
 
+    @abstractmethod
     def _stepped(self, event: Event) -> None:
         """A step was taken, and its effects have begun."""
 

@@ -98,9 +98,17 @@ class TrafficShell:
     ) -> None:
         now = asyncio.get_running_loop().time()
         self.traffic = RegionTraffic(
-            memory.registry_id, memory.model, region, ports.worker, memory.epoch, ports.pace, heard_at=now, proved_at=proved_at,
-            cut=parts.cut, saved_cut=parts.cut,
-        )  # fmt: skip
+            memory.registry_id,
+            memory.model,
+            region,
+            ports.worker,
+            memory.epoch,
+            ports.pace,
+            heard_at=now,
+            proved_at=proved_at,
+            cut=parts.cut,
+            saved_cut=parts.cut,
+        )
         self._model = memory.model
         self._ports = ports
         self._parts = parts

@@ -33,7 +33,7 @@ def serves(traffic: RegionTraffic) -> bool:
 
 
 def with_allowed(traffic: RegionTraffic) -> RegionTraffic:
-    """The traffic that knows what of its table the log allows, or allowed last: by that, pods are told to send nothing."""
+    """The traffic that knows what of its table the log allows, or allowed last: by that, pods are told to stop."""
     table, allowed = traffic.table, traffic.allowed
     if table is None:
         return traffic

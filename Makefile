@@ -71,11 +71,11 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A Python of at least 3.11 that can make virtual environments; PYTHON=… is tried first. Its real path, because a
+# A Python of at least 3.11 that can make virtual environments; where PYTHON=… is given, that one. Its real path, because a
 # virtual environment made through a symbolic link may look for its library beside the link.
 export FIND_PYTHON := import ensurepip, os, sys, venv; sys.version_info < (3, 11) and sys.exit(1); print(os.path.realpath(sys.executable))
 $(VENV)/pyvenv.cfg:
-	@for each in $(PYTHON) python3 python3.12 python3.11 python3.13 python3.14; do \
+	@for each in $(or $(PYTHON),python3 python3.12 python3.11 python3.13 python3.14); do \
 	  found=$$("$$each" -c "$$FIND_PYTHON" 2>/dev/null) || continue; \
 	  echo "making $(VENV) with $$("$$found" --version), $$found" >&2; \
 	  rm -rf $(VENV) && exec "$$found" -m venv $(VENV); \

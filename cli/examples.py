@@ -32,6 +32,10 @@ _OTHERS: Mapping[str, str] = MappingProxyType(
         "topics": "modelcast topics --create --replication 3",
         "config show": "modelcast config show -o yaml",
         "doctor": "modelcast doctor --only store --role publisher",
+        "rollout get": "modelcast rollout get fraud --watch",
+        "rollout explain": "modelcast rollout explain fraud",
+        "rollout replay": "modelcast rollout replay fraud",
+        "run rollouts": "modelcast run rollouts",
         "rollout forecast": "modelcast rollout forecast --requests-per-second 200 --error-rate 0.5% --share 1%",
         "dead-letters list": "modelcast dead-letters list --last 10",
         "dead-letters show": "modelcast dead-letters show 42",
@@ -44,13 +48,13 @@ _OTHERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Of commands that are no verbs; those have their examples in their rules (``RULES``)."""
-_GROUPS = {CommandKind.ACCEPT: "registry "}
-"""Of the verbs that have commands of their own below a group."""
+_OWN_NAMES = {CommandKind.ACCEPT: "registry accept", CommandKind.ROLLOUT_STEP: "rollout skip"}
+"""Of verbs whose command is not called as they are."""
 
 
 def examples() -> dict[str, str]:
     """All examples, by the words of the command."""
-    verbs = {f"{_GROUPS.get(kind, '')}{kind.lower()}": rule.example for kind, rule in RULES.items()}
+    verbs = {_OWN_NAMES.get(kind, kind.lower().replace("_", " ")): rule.example for kind, rule in RULES.items()}
     return {**verbs, **_OTHERS}
 
 

@@ -14,7 +14,7 @@ from modelcast.schemas.errors import ExitCode, ModelcastError, UsageError
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 usage, 3 not converged in time, 4 verification failed or quarantined, "
-    "5 refused by policy, 6 a dependency is unreachable, 7 claimed but not yet announced."
+    "5 refused by policy, 6 a dependency is unreachable, 7 claimed but not yet announced, 8 rolled back."
 )
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HINTS = {

@@ -12,14 +12,16 @@ from modelcast.cli.console import Format, emit, err, plain, say
 from modelcast.cli.options import DryRun, Output, UnknownRegionOk, pairs_of, seconds_of
 from modelcast.cli.options import path as path_of
 from modelcast.schemas.digests import short
-from modelcast.schemas.errors import UsageError
+from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.quantities import size
 from modelcast.schemas.records import Activation
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from modelcast.infra.settings import Settings
     from modelcast.producers import Addition
+    from modelcast.schemas.traffic.steps_and_gates import RolloutPlan
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +60,10 @@ def publish(
     allow_version_jump: Annotated[
         bool, typer.Option("--allow-version-jump", help="--version may be more than 1,000 above the latest.")
     ] = False,
+    rollout: Annotated[
+        str,
+        typer.Option("--rollout", help="canary, gradual, …: stage it, then let it earn its traffic. See `rollout`."),
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Until regions serve it (staged ones: hold it).")] = False,
     level: Annotated[str, typer.Option("--level", help="With --wait: all, quorum or one.")] = "all",
     timeout: Annotated[str, typer.Option("--timeout", help="With --wait: how long, as in 30s, 5m.")] = "5m",
@@ -76,6 +82,9 @@ def publish(
     settings = load()
     warnings_only()
     placement = regions_of(settings, region, unknown_ok=unknown_region_ok)
+    plan = _plan(settings, model, rollout, chosen)
+    if plan is not None:
+        chosen = Activation.STAGED
     with Publisher(settings) as publisher_, _Bar() as bar:
         publication = publisher_.publish(
             model, path, version=version, placement=placement, activation=chosen, metrics=metrics, labels=labels,
@@ -97,11 +106,53 @@ def publish(
             f"{size(publication.size_bytes)} in {publication.file_count} file(s){moved}, "
             f"manifest {short(publication.manifest_digest)}"
         )
-        if wait and not dry_run:
+        if plan is not None:
+            line += _start(settings, publication.model, publication.version, plan, seconds, wait=wait, dry_run=dry_run)
+        elif wait and not dry_run:
             say(f"{line}; waiting")
             publication.wait(level, seconds, note=say)  # type: ignore[arg-type]  # checked above
             line = f"{publication}: {'staged' if chosen is Activation.STAGED else 'served'} ({level})"
         emit(data, output, Text(line))
+
+
+def _plan(settings: "Settings", model: str, strategy: str, chosen: Activation) -> "RolloutPlan | None":
+    """The plan by which a version is to earn its traffic; None: it is published without one."""
+    own = settings.model(model)
+    if not strategy and (chosen is not Activation.IMMEDIATE or not own.rollout or not _is_served(settings, model)):
+        return None
+    strategy = strategy or own.rollout
+    from modelcast.producers.planning.rollout_plan import rollout_plan_of
+
+    return rollout_plan_of(strategy, steps=own.steps, waves=own.waves, key=own.key)
+
+
+def _is_served(settings: "Settings", model: str) -> bool:
+    """Whether some version is to be served: the first one has nothing to be compared with."""
+    from modelcast.cli.configured import origin_registry
+
+    try:
+        log = origin_registry(settings).tail(model).log
+    except NotFound:
+        return False
+    return any(log.aspired_version(region) is not None for region in log.views)
+
+
+def _start(
+    settings: "Settings", model: str, version: int, plan: "RolloutPlan", seconds: float, *, wait: bool, dry_run: bool
+) -> str:
+    """Start a rollout of what was published; what is to be said of it."""
+    from modelcast.cli.commands.rollout import await_end
+    from modelcast.producers.rollouts import RolloutCommander
+
+    if dry_run:
+        return f"; a {plan.strategy} rollout would be started"
+    with RolloutCommander(settings) as commander:
+        command = commander.start(model, version, plan)
+    assert command is not None
+    if wait:
+        say(f"{model}/{version}: rollout {command.rollout} is started; waiting")
+        await_end(settings, model, command.rollout, seconds)
+    return f"; rollout {command.rollout} is started"
 
 
 def _check_bare(model: str) -> None:

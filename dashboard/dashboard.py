@@ -3,17 +3,20 @@
 import asyncio
 import secrets
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.stream import EventStream
+from modelcast.dashboard.view.disks import DiskForecast
 from modelcast.dashboard.view.entries import Announced
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.probe import ProbeBoard
 from modelcast.dashboard.view.problems import Problem, problems
+from modelcast.dashboard.view.takeovers import TAKEOVERS_KEPT, TakeoverLine, takeovers_of
 from modelcast.dashboard.view.trends import Trends
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.infra.telemetry.metrics import PROBE_SECONDS
@@ -47,6 +50,7 @@ class Freshness:
         redis_age_seconds: since Redis was last known to be there.
         stale: whether what is shown is how things were, not how they are.
         missing: what can't be read, for people.
+        changed_us: when a status last changed, this machine's clock; 0: not since this dashboard was started.
     """
 
     as_of_us: int
@@ -59,6 +63,7 @@ class Freshness:
     redis_age_seconds: float | None
     stale: bool
     missing: tuple[str, ...]
+    changed_us: int = 0
 
 
 class Dashboard:
@@ -71,11 +76,14 @@ class Dashboard:
         self.probes = ProbeBoard()
         self.problems: list[Problem] = []
         self.trends = Trends()
+        self.disks = DiskForecast()
+        self.takeovers: deque[TakeoverLine] = deque(maxlen=TAKEOVERS_KEPT)
         self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
         self._alive_at: dict[str, float] = {}
         self._tracker_at: float | None = None
         self._stale = False
+        self._changed_us = 0
         self._missing: dict[str, tuple[str, ...]] = {}
         self._changed: dict[tuple[str, str], Pair] = {}
         self._models: set[str] = set()
@@ -101,11 +109,17 @@ class Dashboard:
             if seen.state is None:
                 self.overview.drop(seen.model)
             else:
-                self._note(self.overview.take(seen.state, seen.appended_us, now_us, batch.source))
+                self.takeovers.extendleft(takeovers_of(self.overview.models.get(seen.model), seen.state, now_us))
+                self._note(self.overview.take(seen.state, seen.appended_us, now_us, batch.source, seen.said_us))
             if self.overview.revision != before:
                 self._models.add(seen.model)
             for news in self._listening.get(seen.model, ()):
                 news.set()
+        for told, appended_us in batch.unchanged:
+            self._note(self.overview.renew(told, appended_us, now_us))
+            for row in told.models:
+                for news in self._listening.get(row.model, ()):
+                    news.set()
         if batch.complete is not None:
             for gone in self.overview.models.keys() - batch.complete:
                 self.overview.drop(gone)
@@ -187,6 +201,7 @@ class Dashboard:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.trends.sample(self.problems, time.monotonic())
+            self.disks.sample(self.overview.workers, time.monotonic())
             self.stream.send("tick", self.freshness(), time.monotonic())
 
     def _note(self, pairs: Iterable[Pair]) -> None:
@@ -209,6 +224,7 @@ class Dashboard:
         elif changed:
             rows = [(p.model, p.row.region, p.status, p.since_us) for p in changed.values()]
             self.stream.send("pairs", rows, now)
+            self._changed_us = now_us
         self._seen = seen
         self.problems = problems(self.overview, now_us)
         found = overview_verdict(self.overview, self.problems)
@@ -249,6 +265,7 @@ class Dashboard:
             redis_age_seconds=ages.get("redis"),
             stale=age is not None and age > STALE_SECONDS,
             missing=tuple(line for lines in self._missing.values() for line in lines),
+            changed_us=self._changed_us,
         )
 
 

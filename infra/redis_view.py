@@ -3,6 +3,7 @@
     modelcast:registry                          the registry that was written last
     modelcast:<registry>:models                 names of all models (set)
     modelcast:<registry>:model:<model>          f: fence, t: as of when (Redis' clock, µs), v: a VersionState
+                                                u: tells v from others, r: a StatesUnchanged that is newer than v
     modelcast:<registry>:pods:<model>:<region>  f, t, p0 … pN: the pages (ModelAck) of the region's snapshot
     modelcast:<registry>:heartbeats             names of all region/worker (set)
     modelcast:<registry>:heartbeat:<region>/<worker>   f, t, v: a RegionHeartbeat
@@ -19,7 +20,7 @@ Keys live for a day without being refreshed, so that readers can tell how old th
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -32,6 +33,7 @@ from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import DecodeError, RedisUnavailable
 from modelcast.schemas.records import ModelAck, PodReport, RegionHeartbeat, VersionState
+from modelcast.schemas.unchanged import StatesUnchanged, renewed
 
 REGISTRY_KEY = "modelcast:registry"
 TTL_SECONDS = 24 * 60 * 60
@@ -54,6 +56,15 @@ if now <= last then now = last + 1 end
 redis.call('SET', KEYS[1], string.format('%.0f', now))
 return string.format('%.0f', now)
 """
+_RENEW = """
+local at = redis.call('HMGET', KEYS[1], 'f', 'u')
+if at[1] and tonumber(at[1]) > tonumber(ARGV[1]) then return 1 end
+if at[2] ~= ARGV[3] then return 0 end
+local t = redis.call('TIME')
+redis.call('HSET', KEYS[1], 't', string.format('%.0f', t[1] * 1000000 + t[2]), 'r', ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
 T = TypeVar("T")
 R = TypeVar("R", VersionState, RegionHeartbeat)
 
@@ -67,6 +78,16 @@ class Write:
     fence: int
     whole: bool = False
     age_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What is told of a state that has not changed. ``tag``: the field ``u`` of the state that it is about."""
+
+    key: str
+    tag: bytes
+    told: bytes
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +176,29 @@ class RedisMirror:
             raise redis_unavailable(error) from error
         return sum(answer == 0 for answer in answers[-len(batch.writes) :]) if batch.writes and self._scripts else 0
 
+    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+        """Renew states that have not changed, in one round trip.
+
+        Returns:
+            The keys that hold another state than the one that was to be renewed, or none.
+
+        Raises:
+            RedisUnavailable: not all could be renewed.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        for each in renewals:
+            if self._scripts:
+                pipeline.eval(_RENEW, 1, each.key, each.fence, TTL_SECONDS, each.tag, each.told)
+            else:
+                pipeline.hset(each.key, mapping={"t": time.time_ns() // 1000, "r": each.told})
+        try:
+            answers = await pipeline.execute(raise_on_error=True)
+        except ERRORS as error:
+            raise redis_unavailable(error) from error
+        if not self._scripts:
+            return frozenset()
+        return frozenset(each.key for each, answer in zip(renewals, answers, strict=True) if answer == 0)
+
     async def _without_scripts(self) -> None:
         self._scripts = False
         await self._client.connection_pool.disconnect()  # fakeredis hangs up on whom it refused a command
@@ -180,6 +224,7 @@ class Aged(Generic[T]):
 
     value: T
     age_seconds: float
+    said_us: int = 0  # of a state: when it was said, also where it was renewed since
 
 
 class RedisView:
@@ -277,6 +322,12 @@ class RedisView:
             raise redis_unavailable(error) from error
         return found, seconds * 1_000_000 + micros
 
+    def _told(self, fields: Mapping[bytes, bytes]) -> StatesUnchanged | None:
+        try:
+            return self._records.decode_as(StatesUnchanged, fields[b"r"]) if b"r" in fields else None
+        except DecodeError:
+            return None
+
     def _read(self, keys: Iterable[str], cls: type[R]) -> list[Aged[R]]:
         found, now_us = self._fetch(keys)
         seen: list[Aged[R]] = []
@@ -284,10 +335,19 @@ class RedisView:
             if b"v" not in fields:
                 continue  # expired, or not yet written again
             try:
-                seen.append(Aged(self._records.decode_as(cls, fields[b"v"]), _age(fields, now_us)))
+                value = self._records.decode_as(cls, fields[b"v"])
+                seen.append(_renewed(value, self._told(fields), _age(fields, now_us)))
             except DecodeError:
                 continue  # its schema is not known
         return seen
+
+
+def _renewed(found: R, told: StatesUnchanged | None, age_seconds: float) -> Aged[R]:
+    """A state with what is told of it since; anything else as it is."""
+    if not isinstance(found, VersionState):
+        return Aged(found, age_seconds)
+    newer = renewed(found, told, told.of(found.model)) if told is not None else None
+    return Aged(newer or found, age_seconds, found.updated_at_us)
 
 
 def _age(fields: Mapping[bytes, bytes], now_us: int) -> float:

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from modelcast.infra.settings_fleets import FleetSettings
+from modelcast.infra.settings_models import ModelSettings
 from modelcast.infra.settings_rollovers import RegionRolloverSettings
 from modelcast.infra.settings_section import Section
 from modelcast.infra.urls import check_url
@@ -288,6 +289,7 @@ class Settings(BaseSettings):
     regions: dict[str, RegionSettings] = Field(default_factory=dict)
     tracker: TrackerSettings = TrackerSettings()
     publish: PublishSettings = PublishSettings()
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
     log: LogSettings = LogSettings()
     daemon: DaemonSettings = DaemonSettings()
     dashboard: DashboardSettings = DashboardSettings()
@@ -330,6 +332,10 @@ class Settings(BaseSettings):
                 f"store alias {alias!r} is not set (known: {known})",
                 hint=f"set MODELCAST_STORES__{alias.upper()}__URL=s3://… or [stores.{alias}] in modelcast.toml",
             ) from None
+
+    def model(self, name: str) -> ModelSettings:
+        """One model's settings; the defaults where none are set."""
+        return self.models.get(name, ModelSettings())
 
     def region(self, name: str) -> RegionSettings:
         """One region's settings.

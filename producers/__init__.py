@@ -5,6 +5,7 @@ from modelcast.producers.progress import Addition, PublishProgress
 from modelcast.producers.publish.publication import Publication, Published, Unannounced
 from modelcast.producers.publish.publisher import Publisher
 from modelcast.producers.publish.step_timer import StepTimer
+from modelcast.producers.rollouts import RolloutCommander
 
 __all__ = [
     "Addition",
@@ -13,6 +14,7 @@ __all__ = [
     "PublishProgress",
     "Published",
     "Publisher",
+    "RolloutCommander",
     "StepTimer",
     "Unannounced",
     "accelerator",
@@ -22,5 +24,6 @@ __all__ = [
     "identity",
     "log_refusal",
     "planning",
+    "rollouts",
     "wait",
 ]

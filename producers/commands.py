@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from modelcast.infra.registry.claim import AlreadyThere, claim
@@ -13,7 +13,7 @@ from modelcast.infra.telemetry.tracing import trace_of
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.planning.arguments import region_names_of, text_of, verb_of
-from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
+from modelcast.producers.planning.commands import Targets, check_command, check_earned, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
 from modelcast.schemas.errors import KafkaUnavailable, MovedOn, NotAnnounced, UsageError
 from modelcast.schemas.log.fold import ModelLog
@@ -210,8 +210,9 @@ class Commander(LogWriter):
         targets: Targets,
         reason: str,
         requested_by: str,
-        alias: str,
-        expected_generation: int | None,
+        alias: str = "",
+        expected_generation: int | None = None,
+        more: Callable[[ModelLog], Mapping[str, Any]] = lambda _: {},
     ) -> ModelCommand | None:
         check_model(model)
         reason, asker = text_of("reason", reason), self._who("requested_by", requested_by)
@@ -246,8 +247,11 @@ class Commander(LogWriter):
                 requested_by=asker,
                 reason=reason,
                 alias=alias,
+                **more(log),
             )
             check_command(log, command)
+            if self._settings.model(model).rollout_only:
+                check_earned(log, command)
             log.check(command)
             if idle and not released & log.quarantined.keys():
                 _logger.warning(NOTHING_TO_RELEASE, model, *released)

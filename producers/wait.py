@@ -19,9 +19,10 @@ from modelcast.schemas.errors import DecodeError, KafkaUnavailable, NotConverged
 from modelcast.schemas.names import check_model, check_version
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.unchanged import StatesUnchanged, is_unchanged, renewed
 
 BACK_OFFSETS = 2_000
-"""Offsets back in which the last state of a model is looked for; the tracker repeats it every half minute anyway."""
+"""Offsets back in which the last state of a model is looked for, before all of its partition is read."""
 ASK_SECONDS = 3.0
 _POLL_SECONDS = 0.5
 """How soon an interrupt is heeded. News are handed over at once; nothing is asked for while none comes."""
@@ -170,7 +171,7 @@ def reports(settings: Settings, model: str, *, timeout_seconds: float) -> Iterat
         )
         where.offset = max(low, high - BACK_OFFSETS)
         consumer.assign([where])
-        yield from _of_model(consumer, settings, model, deadline, high)
+        yield from _of_model(consumer, settings, model, deadline, range(low, high))
     except KafkaException as error:
         raise kafka_unavailable(error, settings, Topic.VERSION_STATE) from error
     finally:
@@ -210,11 +211,11 @@ def _from_anywhere(
         time.sleep(min(left, REDIS_SECONDS))
 
 
-def _of_model(
-    consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int
-) -> Iterator[StateReport]:
-    records = newer_records(settings)
-    newest: StateReport | None = None  # of those that were there before: only the last one matters
+def _of_model(consumer: Consumer, settings: Settings, model: str, deadline: float, old: range) -> Iterator[StateReport]:
+    """Yield what is told of a model; of what lay there before (``old``: its offsets) only the last."""
+    heard = _Heard(newer_records(settings), model)
+    newest: StateReport | None = None
+    whole = False
     while (left := deadline - time.monotonic()) > 0:
         message = consumer.poll(min(left, _POLL_SECONDS if newest is None else _LAST_SECONDS))
         if message is None:
@@ -226,22 +227,44 @@ def _of_model(
             if passes(error):
                 continue
             raise kafka_unavailable(error, settings, Topic.VERSION_STATE)
-        offset, state = message.offset() or 0, _state(records, message.value(), message.key(), model)
+        offset, state = message.offset() or 0, heard.take(message)
+        if heard.unknown and not whole:  # its last state lies further back
+            whole = True
+            consumer.assign([TopicPartition(Topic.VERSION_STATE, partition_of(model), old.start)])
+            continue
         if state is not None:
-            newest = StateReport(state, _seconds_since(message) if offset < old_until else 0.0)
-        if newest is not None and offset + 1 >= old_until:
+            newest = StateReport(state, _seconds_since(message) if offset < old.stop else 0.0)
+        if newest is not None and offset + 1 >= old.stop:
             yield newest
             newest = None
 
 
+class _Heard:
+    """What was read of a model: the last state that was said whole, and what was told of it since."""
+
+    def __init__(self, records: NewerRecords, model: str) -> None:
+        self._records, self._model = records, model
+        self._said: VersionState | None = None
+        self.unknown = False
+        """A state was told of that was not read: it lies further back."""
+
+    def take(self, message: Message) -> VersionState | None:
+        """Take a record; return the model's state as of then, if it is about that."""
+        key, value = message.key(), message.value()
+        if not value or not (key == self._model.encode() or is_unchanged(key)):
+            return None
+        try:
+            if not is_unchanged(key):
+                self._said = self._records.decode_as(VersionState, value)
+                self.unknown = False
+                return self._said
+            told = self._records.decode_as(StatesUnchanged, value)
+        except DecodeError:
+            return None
+        row = told.of(self._model)
+        self.unknown = row is not None and self._said is None
+        return renewed(self._said, told, row) if self._said is not None else None
+
+
 def _seconds_since(message: Message) -> float:
     return max(0.0, time.time() - message.timestamp()[1] / 1000)
-
-
-def _state(records: NewerRecords, value: bytes | None, key: bytes | None, model: str) -> VersionState | None:
-    if key != model.encode() or not value:
-        return None
-    try:
-        return records.decode_as(VersionState, value)
-    except DecodeError:
-        return None

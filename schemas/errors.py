@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     REFUSED = 5
     UNREACHABLE = 6
     UNANNOUNCED = 7
+    ROLLED_BACK = 8
 
 
 class ModelcastError(Exception):
@@ -43,6 +44,13 @@ class ModelcastError(Exception):
     def __str__(self) -> str:
         head = f"{self.subject}: {self.message}" if self.subject else self.message
         return f"{head} ({self.hint})" if self.hint else head
+
+    def within(self, chars_max: int) -> str:
+        """As ``str``, in at most so many characters: what was wrong is cut, what a person can do next stays whole."""
+        whole, end = str(self), f"… ({self.hint})"
+        if len(whole) <= chars_max or not self.hint or len(end) > chars_max:
+            return whole[:chars_max]
+        return whole[: chars_max - len(end)] + end
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.message, self.subject, self.hint))
@@ -118,6 +126,12 @@ class ForeignRegistry(Refused):
 
 class RegistryIdLost(ForeignRegistry):
     """A store holds logs, but not the id of the registry that they belong to."""
+
+
+class RolledBack(ContentError):
+    """A rollout ended without its candidate: it was aborted, or something else is served now."""
+
+    exit_code = ExitCode.ROLLED_BACK
 
 
 class NotFound(ContentError):

@@ -99,6 +99,26 @@ def generation_record(model: str, generation: int) -> str:
     return f"{HISTORY_PREFIX}generations/{model}/{generation:020d}.json.gz"
 
 
+def traffic_table(model: str) -> str:
+    """The table of shares in force; conditional puts only."""
+    return f"traffic/{model}"
+
+
+def rollout_evidence(model: str, rollout: str, digest: str) -> str:
+    """What a decision of a rollout was based on, by the SHA-256 of its bytes."""
+    return f"rollouts/{model}/{rollout}/{hex_of(digest)}"
+
+
+def rollout_verdict(model: str, rollout: str, digest: str) -> str:
+    """The verdict that was found in that evidence."""
+    return f"{rollout_evidence(model, rollout, digest)}.verdict"
+
+
+def rollout_progress(model: str, rollout: str) -> str:
+    """What the controller of a rollout has seen so far, for the one that takes over."""
+    return f"rollouts/{model}/{rollout}/progress"
+
+
 def region_state(model: str) -> str:
     """What a region has accepted, staged and serves of a model (in the region's own bucket)."""
     return f"{STATE_PREFIX}{model}"

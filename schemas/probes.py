@@ -4,24 +4,13 @@ Each partition of the model-keyed topics has one key. It holds a ``/``, so no mo
 to a probe come to the worker that sent it: the topics are partitioned alike.
 """
 
-import itertools
 from dataclasses import dataclass
 
-from modelcast.schemas.topics import MODEL_PARTITIONS, partition_of
+from modelcast.schemas.topics import partition_keys
 
 PREFIX = "probe/"
 
-
-def _keys() -> tuple[str, ...]:
-    found: dict[int, str] = {}
-    for number in itertools.count():
-        if len(found) == MODEL_PARTITIONS:
-            return tuple(found[partition] for partition in range(MODEL_PARTITIONS))
-        found.setdefault(partition_of(f"{PREFIX}{number}"), f"{PREFIX}{number}")
-    raise AssertionError
-
-
-PROBE_KEYS: tuple[str, ...] = _keys()
+PROBE_KEYS: tuple[str, ...] = partition_keys(PREFIX)
 """The key of each partition's probes, by partition."""
 
 _KEYS = frozenset(key.encode() for key in PROBE_KEYS)

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.states import PodState, State
+from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
+from modelcast.schemas.unchanged import StatesUnchanged
 
 
 class Activation(StrEnum):
@@ -33,6 +35,12 @@ class CommandKind(StrEnum):
     RELEASE = "RELEASE"
     ALIAS = "ALIAS"
     ACCEPT = "ACCEPT"
+    ROLLOUT_START = "ROLLOUT_START"
+    ROLLOUT_STEP = "ROLLOUT_STEP"
+    ROLLOUT_HOLD = "ROLLOUT_HOLD"
+    ROLLOUT_RESUME = "ROLLOUT_RESUME"
+    ROLLOUT_PROMOTE = "ROLLOUT_PROMOTE"
+    ROLLOUT_ABORT = "ROLLOUT_ABORT"
 
 
 ALL_REGIONS = ""
@@ -80,10 +88,11 @@ class ModelUpdate:
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:
-    """One region (or ``ALL_REGIONS``) and, where the kind needs one, the version meant for it."""
+    """One region (or ``ALL_REGIONS``) and, where the kind needs one, the version meant for it, or its share."""
 
     region: str = ALL_REGIONS
     version: int | None = None
+    share: int | None = None  # of the requests, in ten-thousandths; of ROLLOUT_STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,10 @@ class ModelCommand:
     reason: str = ""
     alias: str = ""
     replaces: tuple[LogPosition, ...] = ()  # for ACCEPT: what regions had accepted and the log does not hold
+    rollout: str = ""  # for ROLLOUT_…: which one; the generation of its start
+    plan: str = ""  # for ROLLOUT_START: JSON, see ``traffic/steps_and_gates.py``
+    evidence: str = ""  # for ROLLOUT_…: digest of what it was decided on, below ``rollouts/<model>/<rollout>/``
+    not_before_us: int = 0  # for ROLLOUT_STEP: when all regions are to take its shares at once; 0: as soon as they can
 
 
 Entry = ModelUpdate | ModelCommand
@@ -260,6 +273,7 @@ class RegionState:
     rollover: str = ""  # why pods there wait for their orders, for people
     read_at_us: int = 0  # when the pod that was read back longest ago was, tracker's clock; 0: none was
     moved_at_us: int = 0  # when bytes or state last moved, tracker's clock; 0: not known
+    owner_epoch: int = 0  # of the worker that reported last; 0: none did
 
     @property
     def serves(self) -> bool:
@@ -350,10 +364,14 @@ Record = (
     | ModelAck
     | RegionHeartbeat
     | VersionState
+    | StatesUnchanged
     | VersionChange
     | DeadLetter
     | Statement
     | Probe
     | ProbeAnswer
     | ProbeState
+    | PodCounts
+    | TrafficReading
+    | RolloutState
 )

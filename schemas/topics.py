@@ -1,5 +1,6 @@
 """The topics, as data. ``modelcast topics`` creates and checks them from here."""
 
+import itertools
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -28,6 +29,9 @@ class Topic(StrEnum):
     VERSION_STATE = "version-state"
     VERSION_CHANGES = "version-changes"
     PROBE_STATE = "probe-state"
+    TRAFFIC_COUNTS = "traffic-counts"
+    TRAFFIC_STATE = "traffic-state"
+    ROLLOUT_STATE = "rollout-state"
     DEAD_LETTERS = "dead-letters"
 
 
@@ -54,6 +58,9 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(Topic.VERSION_STATE, MODEL_PARTITIONS, _config("compact", None)),
     TopicSpec(Topic.VERSION_CHANGES, MODEL_PARTITIONS, _config("delete", 30)),
     TopicSpec(Topic.PROBE_STATE, 1, _config("compact", None)),
+    TopicSpec(Topic.TRAFFIC_COUNTS, MODEL_PARTITIONS, _config("delete", 1)),
+    TopicSpec(Topic.TRAFFIC_STATE, MODEL_PARTITIONS, _config("compact", None)),
+    TopicSpec(Topic.ROLLOUT_STATE, MODEL_PARTITIONS, _config("compact", None)),
     TopicSpec(
         Topic.DEAD_LETTERS,
         1,
@@ -81,3 +88,13 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: str, partitions: int = MODEL_PARTITIONS) -> int:
     """The partition that Kafka's default (murmur2) partitioner gives a key."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+
+
+def partition_keys(prefix: str) -> tuple[str, ...]:
+    """A key for each partition of the model-keyed topics, by partition: ``prefix`` and a number."""
+    found: dict[int, str] = {}
+    for number in itertools.count():
+        if len(found) == MODEL_PARTITIONS:
+            break
+        found.setdefault(partition_of(f"{prefix}{number}"), f"{prefix}{number}")
+    return tuple(found[partition] for partition in range(MODEL_PARTITIONS))

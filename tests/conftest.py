@@ -17,7 +17,7 @@ from xdist.workermanage import WorkerController
 from modelcast.infra.local.servers.kafka import KafkaServer
 from tests.support.servers.shared_servers import ServerOwner, ask, share, shared
 from tests.support.servers.stores import S3ForTests, required_binary
-from tests.support.suite.report import ALONE_SECONDS_MAX, Report, too_slow
+from tests.support.suite.report import ALONE_SECONDS_MAX, amended, too_slow
 from tests.support.suite.scheduling import ByScope, rank
 
 # A run starts hundreds of processes: where bytecode is not kept, as in many images, each would compile it all again.
@@ -191,9 +191,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{seconds:.0f} s {name}")
     if not REPORT_FILE:
         return
-    report = Report.read(Path(REPORT_FILE))
-    report.take_in(terminalreporter.stats)
-    report.write(Path(REPORT_FILE))
+    with amended(Path(REPORT_FILE)) as report:
+        report.take_in(terminalreporter.stats)
     if report.second_try:
         terminalreporter.section(f"passed only on the second try: {len(report.second_try)}, counted in {REPORT_FILE}")
         for name in report.second_try:

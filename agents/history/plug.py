@@ -14,7 +14,7 @@ from modelcast.schemas.records import ModelUpdate, VersionState
 
 CLOSE_SECONDS = 2.0
 QUIET_REFRESHES = 3.0
-"""Refreshes of a state that a tracker may miss before that is a pause of which nothing is known."""
+"""Refreshes that a tracker may miss before that is a pause of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class History:
         """See ``StateListener``."""
         self._generations.said(state, before, now_us)
         self._recorder.said(state, _Digests(updates), before.updated_at_us if before is not None else 0, now_us)
+
+    def unchanged(self, model: str, reported_at_us: Mapping[str, int], now_us: int) -> None:
+        """See ``StateListener``."""
+        self._recorder.confirmed(model, reported_at_us, now_us)
 
 
 @contextmanager

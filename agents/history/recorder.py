@@ -81,6 +81,26 @@ class Recorder:
         self._waiting[state.model] = _Said(state, digests, now_us)
         self._send_waiting()
 
+    def confirmed(self, model: str, reported_at_us: Mapping[str, int], now_us: int) -> None:
+        """What was last said of a model still holds.
+
+        Args:
+            model: its name.
+            reported_at_us: region to when it last reported, by its clock.
+            now_us: tracker's clock, UTC microseconds.
+        """
+        record = self._models.get(model)
+        if record is None or not record.said_us or model in self._waiting:
+            return  # it is not recorded yet what was said
+        record.said_us = now_us
+        for region, at_us in reported_at_us.items():
+            pair = record.pairs.get(region)
+            if pair is None or pair.change is None or not pair.traits or at_us == pair.reported_at_us:
+                continue
+            pair.reported_at_us = at_us
+            if pair.change.status != Status.SILENT:
+                pair.confirmed_us = now_us
+
     def ready(self, partition: int, recorded: Iterable[VersionChange]) -> None:
         """All that is recorded in the partition was read: the last changes of its pairs."""
         for change in recorded:

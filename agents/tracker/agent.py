@@ -1,7 +1,7 @@
 """One worker of the tracker: its parts, and what it does when its partitions change."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import ModelAck, VersionState
 from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.unchanged import StatesUnchanged, is_unchanged, renewed
 
 SETTLE_SECONDS_MAX = 10.0
 ROWS_AT_ONCE = 64
@@ -35,7 +36,7 @@ DEAR_BYTES = 4096
 BEHIND_RECORDS, BEHIND_DEAR_RECORDS = 32, 4
 """Records behind the partition's end from which on a record belongs to a backlog."""
 
-R = TypeVar("R", ModelAck, VersionState)
+R = TypeVar("R", ModelAck, VersionState, StatesUnchanged)
 Run = Callable[[], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class TrackerAgent:
         self._reader, self._ports = reader, ports
         self.rows, epochs, heartbeats = Rows(), Epochs(), Heartbeats()
         self.reading = ReadProgress(epochs)
-        self.mirror = Mirror(ports, worker, self._view_is_back)
+        self.mirror = Mirror(ports, worker, self._view_is_back, self._missing_in_view)
         outlets = Outlets(self._refuse, self._announce, self._log_changed, self._met, self._unknown)
         self.watch = LogWatch(reader, self.rows, outlets, settings.tracker.announce_seconds, ports)
         self.emitter = Emitter(
@@ -172,9 +173,11 @@ class TrackerAgent:
             if published is None:
                 log.warning("the states published before are not known: durations begin anew")
             listed = await self.watch.list_registry()
+            told = await self._told(published or {})
             for model, raw in (published or {}).items():
-                if partition_of(model) in gained and (model in self.rows.models or not listed):
-                    await self._remember(model, raw)
+                known = model in self.rows.models or not listed
+                if partition_of(model) in gained and known and not is_unchanged(model.encode()):
+                    await self._remember(model, raw, told.get(partition_of(model)))
             unread = {model for model, row in self.rows.models.items() if row.log is None}
             await self.watch.read_now(unread, SETTLE_SECONDS_MAX)
         with suppress(TimeoutError):
@@ -185,14 +188,26 @@ class TrackerAgent:
         """Read what a tracker wrote, also a newer one with schemas of its own."""
         return await self.intake.schemas.decoding(lambda: decode_as(kind, raw, book=self._reader.book))
 
-    async def _remember(self, model: str, raw: bytes) -> None:
+    async def _told(self, published: Mapping[str, bytes]) -> dict[int, StatesUnchanged]:
+        """What was told of states that had not changed, by partition."""
+        found: dict[int, StatesUnchanged] = {}
+        for key, raw in published.items():
+            if is_unchanged(key.encode()):
+                try:
+                    found[partition_of(key)] = await self._read(StatesUnchanged, raw)
+                except ModelcastError as error:
+                    log.warning("what was told of unchanged states can't be read", key=key, error=error)
+        return found
+
+    async def _remember(self, model: str, raw: bytes, told: StatesUnchanged | None) -> None:
         try:
             state = await self._read(VersionState, raw)
         except ModelcastError as error:
             log.warning("a state published before can't be read", model=model, error=error)
             return
         if state.model == model:
-            self.rows.row(model).previous = state
+            newer = renewed(state, told, told.of(model)) if told is not None else None
+            self.rows.row(model).previous = newer or state
 
     # --- between the parts ----------------------------------------------------------------------------------
 
@@ -200,7 +215,11 @@ class TrackerAgent:
         asyncio.get_running_loop().call_later(LOG_NEWS_SECONDS, self.emitter.changed, model)
 
     def _view_is_back(self) -> None:
-        self.emitter.all_changed()
+        for model in tuple(self.rows.models):
+            self.emitter.missing_in_view(model)
+
+    def _missing_in_view(self, model: str) -> None:
+        self.emitter.missing_in_view(model)
 
     def _met(self, model: str) -> None:
         self.intake.reports.met(model)

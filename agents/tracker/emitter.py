@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import Callable, Set
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
+from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us, replaced_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.held import held_since_us, latest_size_bytes
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows, reported_before
-from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import StateListener, TrackerPorts
+from modelcast.agents.tracker.renewals import Renewals, Reported
 from modelcast.agents.tracker.state_metrics import StateMetrics
 from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import FOLD_SECONDS
@@ -22,7 +23,7 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS
-from modelcast.schemas.topics import Topic
+from modelcast.schemas.topics import Topic, partition_of
 
 COALESCE_SECONDS = 0.02
 """How often one model is folded while changes keep coming."""
@@ -36,19 +37,10 @@ BUSY = 20
 DEAR_SECONDS = 0.005
 """A pass that took longer would hold the streams up if it came again at once."""
 
+REPEAT_SECONDS = 3600.0
+"""How often a state is said whole although nothing in it has changed: should Kafka ever lose one, it is said again."""
+
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Reported:
-    """What was last reported of one model."""
-
-    state: VersionState
-    at: float  # monotonic seconds
-    next_fold_at: float  # a leaky bucket's (GCRA) arrival time
-    readable_until_us: int  # a region's pods are unread from then on; 0: nothing changes with time
-    snapshots: dict[str, Order] = field(default_factory=dict)  # those in the view, by region
-    refreshed_at: float = 0.0  # when all of them were last put there
 
 
 class Emitter:
@@ -71,12 +63,14 @@ class Emitter:
             late_seconds=settings.dashboard.late_seconds,
             now=lambda: ports.clock.wall_us() / 1_000_000,
         )
+        self._renewals = Renewals(settings.tracker, rows, heartbeats, reading, ports, mirror, self.metrics)
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
         self.expected = self._listed
         """Regions that ought to report."""
         self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
         self._unheard = frozenset(self.expected)  # at the last tick; states sent since count these as silent
+        self._alarmed = ""  # about the whole registry, at the last tick
         self._wake = asyncio.Event()
         self._began = self._clock.monotonic()
         self._changes = 0
@@ -94,10 +88,26 @@ class Emitter:
         self._rows.waiting.add(model)
         self._wake.set()
 
+    def repeated(self, model: str, region: str) -> None:
+        """A region has said again what it said before: no news, unless it was not known for a while."""
+        row, reported = self._rows.models.get(model), self._reported.get(model)
+        known = next((r for r in reported.state.regions if r.region == region), None) if reported is not None else None
+        if row is None or reported is None or known is None or known.unread or known.silent:
+            self.changed(model)
+        else:
+            self._put_pods(row, region, reported)
+
+    def missing_in_view(self, model: str) -> None:
+        """The live view does not hold what it should of this model: it is put there again."""
+        if model in self._reported:
+            self._reported[model].in_view = False
+            self._rows.waiting.add(model)
+            self._wake.set()
+
     def all_changed(self) -> None:
         """Fold everything soon, and put all of it into the view again."""
         for reported in self._reported.values():
-            reported.at = reported.refreshed_at = float("-inf")
+            reported.at, reported.in_view = float("-inf"), False
         self._rows.waiting.update(self._rows.models)
         self._wake.set()
 
@@ -108,10 +118,15 @@ class Emitter:
 
     def _delivered(self, model: str, done: bool, at_us: int = 0) -> None:
         """Note whether the state of ``at_us`` arrived; a lost one is sent again at the next tick."""
+        reported = self._reported.get(model)
         if done:
             self.metrics.written(model, at_us)
-        elif model in self._reported:
-            self._reported[model].at = float("-inf")
+        if reported is None:
+            return
+        if not done:
+            reported.at = float("-inf")
+        elif at_us == reported.state.updated_at_us:
+            reported.arrived = True
 
     def settle(self, settled: bool) -> None:
         """Note that partitions have changed (``settled``), or are about to."""
@@ -165,7 +180,7 @@ class Emitter:
             self._tick()
 
     def _tick(self) -> None:
-        """Apply what time alone changes: regions fall silent or are unread; every state is repeated now and then."""
+        """Apply what time alone changes: regions fall silent or are unread; what has not changed is told in turn."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         silent = unheard = self._heartbeats.silent(self.expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
@@ -179,20 +194,21 @@ class Emitter:
             for region in sorted(self._silent - silent):
                 log.info("the region is heard", region=region)
             self._silent = silent
-        if unheard != self._unheard:
-            self._unheard = unheard
+        if (unheard, self._alarm()) != (self._unheard, self._alarmed):
+            self._unheard, self._alarmed = unheard, self._alarm()
             waiting.update(self._rows.models)
         for model, reported in self._reported.items():
             caught_up = _is_behind(reported.state) and not self._reading.unread_since_us(model)
-            is_due = now - reported.at >= self._refresh_seconds or caught_up
+            is_due = now - reported.at >= REPEAT_SECONDS or caught_up
             if is_due or 0 < reported.readable_until_us < now_us:
+                waiting.add(model)
+        if self.settled:
+            heard = frozenset(self.expected) - silent
+            for model in self._renewals.tick(self._reported, self._listeners, heard, now, now_us):
+                self._reported[model].at = float("-inf")
                 waiting.add(model)
         if waiting:
             self._wake.set()
-
-    @property
-    def _refresh_seconds(self) -> float:
-        return max(0.0, self._pace.refresh_seconds - 2 * self._pace.report_seconds)
 
     def _fold_waiting(self, now: float) -> float:
         """Fold what is due, for a moment at most; return in how many seconds the next one is due."""
@@ -232,16 +248,21 @@ class Emitter:
         reported = self._reported.get(row.model)
         news = reported is None or has_news(state, reported.state)
         news |= reported is not None and _is_behind(reported.state) and not _is_behind(state)  # it has caught up
-        due = reported is None or now - reported.at >= self._refresh_seconds
+        due = reported is None or now - reported.at >= REPEAT_SECONDS
         FOLD_SECONDS.observe(self._clock.monotonic() - now)
         next_fold_at = max(now, reported.next_fold_at if reported is not None else 0.0) + COALESCE_SECONDS
-        until_us = _readable_until_us(known, now_us) if known is not None else 0
+        until_us = _changes_at_us(known, now_us) if known is not None else 0
         if reported is not None and not news and not due:
             reported.next_fold_at, reported.readable_until_us = next_fold_at, until_us
+            if not reported.in_view:
+                self._put_into_view(row, _encoded(reported.state), reported)
+            else:
+                for region in row.regions:
+                    self._put_pods(row, region, reported)
             return
-        latest = Reported(state, now, next_fold_at, until_us)
+        latest = Reported(state, now, next_fold_at, until_us, partition_of(row.model))
         if reported is not None:
-            latest.snapshots, latest.refreshed_at = reported.snapshots, reported.refreshed_at
+            latest.snapshots, latest.in_view = reported.snapshots, reported.in_view
         self._reported[row.model] = latest
         for listener in self._listeners:
             listener.reported(state, row.previous, row.log.updates if row.log is not None else {}, now_us)
@@ -251,8 +272,11 @@ class Emitter:
         self._sender.send(
             Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model, at_us=state.updated_at_us)
         )
-        self.metrics.show(state)
-        self._put_into_view(row, encoded, latest, now)
+        held = (
+            held_since_us(row.log, [r.region for r in state.regions], row.entry_times_us) if row.log is not None else {}
+        )
+        self.metrics.show(state, held, latest_size_bytes(row.log) if row.log is not None else 0)
+        self._put_into_view(row, encoded, latest)
 
     def _everywhere(self) -> Everywhere:
         beats, pace = self._heartbeats, self._pace
@@ -261,22 +285,29 @@ class Emitter:
             self._alarm(),
         )  # fmt: skip
 
-    def _put_into_view(self, row: ModelRow, encoded: bytes, reported: Reported, now: float) -> None:
+    def _put_into_view(self, row: ModelRow, encoded: bytes, reported: Reported) -> None:
         self._mirror.open(reported.state.registry_id)
         self._mirror.state(row.model, encoded)
-        if now - reported.refreshed_at >= self._refresh_seconds:
-            reported.refreshed_at = now
+        if not reported.in_view:
+            reported.in_view = True
             reported.snapshots.clear()
-        for region, rows in row.regions.items():
-            if rows.complete is not None and reported.snapshots.get(region) != rows.complete.order:
-                reported.snapshots[region] = rows.complete.order
-                self._mirror.pods(row.model, region, rows.complete)
+        for region in row.regions:
+            self._put_pods(row, region, reported)
+
+    def _put_pods(self, row: ModelRow, region: str, reported: Reported) -> None:
+        """Put a region's pods there if they are not; they are as old as the region's report."""
+        snapshot = row.regions[region].complete if region in row.regions else None
+        if snapshot is None or reported.snapshots.get(region) == snapshot.order:
+            return
+        reported.snapshots[region] = snapshot.order
+        reported_us = snapshot.header.reported_at_us + self._heartbeats.ahead_of(region)
+        self._mirror.pods(row.model, region, snapshot, max(0, self._clock.wall_us() - reported_us))
 
 
-def _readable_until_us(known: Known, now_us: int) -> int:
-    """The next time at which a region's pods are unread; 0: none."""
-    times = (readable_until_us(known, region, now_us) for region in known.snapshots)
-    return min((at for at in times if at is not None and at >= now_us), default=0)
+def _changes_at_us(known: Known, now_us: int) -> int:
+    """When time alone changes what is said: pods are unread, or what is quarantined is still served; 0: never."""
+    unread = (readable_until_us(known, region, now_us) for region in known.snapshots)
+    return min((at for at in (*unread, *replaced_until_us(known)) if at is not None and at >= now_us), default=0)
 
 
 def _is_behind(state: VersionState) -> bool:

@@ -1,13 +1,14 @@
 """Feeds the live view: changes are noted here and written in the background; no caller waits."""
 
 import asyncio
+import zlib
 from collections.abc import Callable, Mapping
 
 import structlog
 
 from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.agents.tracker.ports import TrackerPorts, View
-from modelcast.infra.redis_view import Batch, Write
+from modelcast.infra.redis_view import Batch, Renewal, Write
 from modelcast.infra.telemetry.metrics import VIEW_WRITES
 from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import RedisUnavailable
@@ -32,13 +33,18 @@ class Mirror:
         ports: opens the view; the clock.
         worker: this tracker's name.
         on_back: called when Redis came back after it was away: everything must be put down again.
+        on_missing: called with a model whose state Redis does not hold as it was put there.
     """
 
-    def __init__(self, ports: TrackerPorts, worker: str, on_back: Callable[[], None]) -> None:
-        self._ports, self._worker, self._on_back = ports, worker, on_back
+    def __init__(
+        self, ports: TrackerPorts, worker: str, on_back: Callable[[], None], on_missing: Callable[[str], None]
+    ) -> None:
+        self._ports, self._worker, self._on_back, self._on_missing = ports, worker, on_back, on_missing
         self._view: View | None = None
         self._pending: dict[str, Write] = {}
         self._names: dict[str, set[str]] = {}
+        self._tags: dict[str, bytes] = {}  # model -> what tells its newest state from others
+        self._renewals: dict[str, bytes] = {}  # model -> what is told of its state since
         self._wake = asyncio.Event()
         self._fence: int | None = None
         self._refused_since: float | None = None
@@ -53,19 +59,29 @@ class Mirror:
         """Drop what was noted before: partitions were assigned, and a new fence is needed."""
         self._fence = self._refused_since = None
         self._pending = {key: write for key, write in self._pending.items() if write.fence}
+        self._tags.clear()
+        self._renewals.clear()
         self._wake.set()
 
     def state(self, model: str, encoded: bytes) -> None:
         """Note a model's state."""
         if self._view is not None:
             self._names.setdefault(self._view.keys.models, set()).add(model)
-            self._put(Write(self._view.keys.model(model), {"v": encoded}, 0))
+            tag = self._tags[model] = str(zlib.crc32(encoded)).encode()
+            self._renewals.pop(model, None)
+            self._put(Write(self._view.keys.model(model), {"v": encoded, "u": tag}, 0))
 
-    def pods(self, model: str, region: str, snapshot: Snapshot) -> None:
-        """Note all pods of a region, as the pages that it sent."""
+    def unchanged(self, model: str, encoded: bytes) -> None:
+        """Note that a model's state still holds: ``encoded`` is a ``StatesUnchanged`` of it alone."""
+        if self._view is not None and model in self._tags:
+            self._renewals[model] = encoded
+            self._wake.set()
+
+    def pods(self, model: str, region: str, snapshot: Snapshot, age_us: int) -> None:
+        """Note all pods of a region, as the pages that it sent so long ago."""
         if self._view is not None:
             pages = {f"p{number}": page.raw for number, page in snapshot.pages.items()}
-            self._put(Write(self._view.keys.pods(model, region), pages, 0, whole=True))
+            self._put(Write(self._view.keys.pods(model, region), pages, 0, whole=True, age_us=age_us))
 
     def heartbeat(self, name: str, raw: bytes, heard_us: int, age_us: int) -> None:
         """Note a worker's heartbeat; its fence is the time at which Kafka received it."""
@@ -113,7 +129,7 @@ class Mirror:
         keys = list(self._pending)[:BATCH_WRITES_MAX]
         taken = {key: self._pending.pop(key) for key in keys}
         names, self._names = self._names, {}
-        if not self._pending:
+        if not self._pending and not self._renewals:
             self._wake.clear()
         writes = [Write(w.key, w.fields, w.fence or fence, w.whole, w.age_us) for w in taken.values()]
         names.setdefault(self._view.keys.trackers, set()).add(self._worker)
@@ -133,6 +149,26 @@ class Mirror:
         self.refused += refused
         VIEW_WRITES.labels("refused").inc(refused)
         VIEW_WRITES.labels("done").inc(len(writes) - refused)
+        if not self._pending and self._renewals:
+            await self._renew_some(self._view, fence)
+
+    async def _renew_some(self, view: View, fence: int) -> None:
+        """Renew states, after all of them were written."""
+        models = list(self._renewals)[:BATCH_WRITES_MAX]
+        taken = {model: self._renewals.pop(model) for model in models}
+        renewals = [Renewal(view.keys.model(m), self._tags[m], told, fence) for m, told in taken.items()]
+        try:
+            missing = await view.renew(renewals)
+        except RedisUnavailable:
+            if fence == self._fence:
+                self._renewals = taken | self._renewals
+            raise
+        if not self._renewals and not self._pending:
+            self._wake.clear()
+        VIEW_WRITES.labels("renewed").inc(len(taken) - len(missing))
+        for model in taken:
+            if fence == self._fence and view.keys.model(model) in missing:
+                self._on_missing(model)
 
     def _are_refused(self, refused: bool, fence: int) -> None:
         now = self._ports.clock.monotonic()

@@ -2,13 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelcast.infra.kafka.outbox import Delivered
-from modelcast.infra.redis_view import Batch, Keys
+from modelcast.infra.redis_view import Batch, Keys, Renewal
 from modelcast.schemas.records import ModelUpdate, VersionState
 from modelcast.schemas.topics import Topic
 
@@ -42,6 +42,10 @@ class ChangeListener(Protocol):
         """A model's log or rows have changed."""
         ...
 
+    def repeated(self, model: str, region: str) -> None:
+        """A region has said of a model what it said before."""
+        ...
+
     def leave_out(self, regions: Set[str]) -> None:
         """These regions are expected no more: a person had them forgotten."""
         ...
@@ -59,6 +63,16 @@ class StateListener(Protocol):
             state: what is reported.
             before: what was reported before, by whichever tracker; None: nothing.
             updates: the log's publications by version.
+            now_us: UTC microseconds.
+        """
+        ...
+
+    def unchanged(self, model: str, reported_at_us: Mapping[str, int], now_us: int) -> None:
+        """What was last reported of a model still holds. Never waits.
+
+        Args:
+            model: its name.
+            reported_at_us: region to when it last reported, by its clock.
             now_us: UTC microseconds.
         """
         ...
@@ -113,6 +127,10 @@ class View(Protocol):
 
     async def write(self, batch: Batch) -> int:
         """Write a batch; return how many writes a newer owner's fence refused. Raises ``RedisUnavailable``."""
+        ...
+
+    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+        """Renew what has not changed; return the keys that hold something else. Raises ``RedisUnavailable``."""
         ...
 
     async def close(self) -> None:

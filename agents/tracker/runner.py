@@ -3,8 +3,6 @@
 import asyncio
 import os
 import socket
-import time
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -26,10 +24,9 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.infra.telemetry.health import HealthServer
+from modelcast.infra.telemetry.pulse import Pulse, run_forever
 from modelcast.infra.telemetry.tracing import span_sink
 
-POLL_SECONDS = 0.05
-STUCK_SECONDS = 30.0
 CLOSE_SECONDS = 3.0
 THREADS, LOOK_THREADS = 8, 32
 
@@ -60,7 +57,7 @@ async def run_tracker(settings: Settings) -> None:
     )
     if (spans := span_sink("modelcast-tracker", os.environ)) is not None:
         ports = replace(ports, sender=SpanSender(outbox))
-    agent, pulse = TrackerAgent(settings, reader, worker, ports), _Pulse()
+    agent, pulse = TrackerAgent(settings, reader, worker, ports), Pulse()
     if spans is not None:
         agent.emitter.listen(FoldSpans(spans))
 
@@ -76,7 +73,7 @@ async def run_tracker(settings: Settings) -> None:
     }
 
     REGISTRY.register(agent.emitter.metrics)
-    background = [asyncio.create_task(_forever(name, run)) for name, run in parts.items()]
+    background = [asyncio.create_task(run_forever(name, run)) for name, run in parts.items()]
     try:
         with (
             HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health,
@@ -98,33 +95,3 @@ async def run_tracker(settings: Settings) -> None:
         if spans is not None:
             await asyncio.to_thread(spans.close)
         log.info("tracker stopped", worker=worker)
-
-
-class _Pulse:
-    """Whether the event loop turns and the stream app runs."""
-
-    def __init__(self) -> None:
-        self.running = False
-        self._at = time.monotonic()
-
-    def on_running(self, running: bool) -> None:
-        self.running = running
-
-    def live(self) -> str:
-        stuck_seconds = time.monotonic() - self._at
-        return f"the event loop is stuck for {stuck_seconds:.0f} s" if stuck_seconds > STUCK_SECONDS else ""
-
-    async def beat(self) -> None:
-        while True:
-            self._at = time.monotonic()
-            await asyncio.sleep(POLL_SECONDS)
-
-
-async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a background part again whenever it fails."""
-    while True:
-        try:
-            await run()
-        except Exception as error:
-            log.exception("a part of the tracker failed and is started again", part=name, error=repr(error))
-        await asyncio.sleep(1.0)

@@ -37,6 +37,9 @@ class FoldSpans:
                     SpanRecord(key, "fold", at_ns, max(at_ns, time.time_ns()), ("region", row.region), None, about)
                 )
 
+    def unchanged(self, model: str, reported_at_us: Mapping[str, int], now_us: int) -> None:
+        """See ``StateListener``: no entry begins to be served."""
+
 
 class SpanSender:
     """A ``Sender``: announcements that the tracker makes up for name their entry's trace, too."""

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
@@ -28,6 +29,8 @@ class _Model:
     counted: tuple[str, ...]  # regions that count
     late_us: Mapping[str, int]  # as behind_us, without those that do not count or are silent: they have their own alert
     pairs: tuple[Labels, ...]  # of each region's row; none where only sums are shown
+    held: tuple[Sample, ...]  # since when, of the regions that are pinned or paused
+    artifact_bytes: int
 
 
 class StateMetrics(Collector):
@@ -50,8 +53,16 @@ class StateMetrics(Collector):
         self._regions: dict[str, tuple[Labels, bool, float]] = {}  # name -> labels, silent, when heard
         self._unread_us: Mapping[int, int] = {}
 
-    def show(self, state: VersionState) -> None:
-        """Show one model's state."""
+    def show(
+        self, state: VersionState, held_us: Mapping[str, int] = MappingProxyType({}), artifact_bytes: int = 0
+    ) -> None:
+        """Show one model's state.
+
+        Args:
+            state: what is reported.
+            held_us: region to since when it is pinned or paused, UTC microseconds.
+            artifact_bytes: size of the latest version; 0: not known.
+        """
         known = self._models.get(state.model)
         counted = [row for row in state.regions if not row.left_out]
         values = (
@@ -76,7 +87,8 @@ class StateMetrics(Collector):
         labels = known.labels if known else {"model": state.model}
         metrics.ALARM.labels(state.model).set(1 if state.alarm else 0)
         names = tuple(row.region for row in counted)
-        self._models[state.model] = _Model(labels, state, values, behind, names, heard, pairs)
+        held = tuple(({"model": state.model, "region": r}, at / SECOND_US) for r, at in sorted(held_us.items()))
+        self._models[state.model] = _Model(labels, state, values, behind, names, heard, pairs, held, artifact_bytes)
 
     def written(self, model: str, at_us: int) -> None:
         """Kafka has the model's state of ``at_us``."""
@@ -117,6 +129,8 @@ class StateMetrics(Collector):
             yield _metric(shown, samples)
         yield from _of_regions(models, regions, late)
         yield from _of_pairs(models)
+        yield _metric(metrics.HELD_SINCE, [sample for model in models for sample in model.held])
+        yield _metric(metrics.LARGEST_ARTIFACT, [({}, max((model.artifact_bytes for model in models), default=0))])
         unread = [({"partition": str(number)}, at / SECOND_US) for number, at in sorted(self._unread_us.items())]
         yield _metric(metrics.UNREAD_SINCE, unread)
 

@@ -34,8 +34,8 @@ Command = Callable[..., None]
 def register(app: typer.Typer) -> None:
     """Add a command for each verb to the command line."""
     for kind, rule in RULES.items():
-        if rule.takes_positions:
-            continue  # `registry accept` looks up what it names
+        if rule.stands_alone:
+            continue  # `registry accept` looks up what it names; `rollout` has commands of its own
         app.command(kind.lower(), help=rule.help)(_command_of(kind, rule))
 
 

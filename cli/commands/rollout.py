@@ -1,25 +1,202 @@
-"""``modelcast rollout forecast``: how long a candidate would have to meet traffic before anything is shown of it."""
+"""``modelcast rollout``: a new version earns its traffic bit by bit, and leaves it by itself when it harms."""
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
-from modelcast.cli.console import Format, TextTable, emit, out
-from modelcast.cli.options import Output
-from modelcast.schemas.errors import UsageError
+from modelcast.cli.commands import rollout_views
+from modelcast.cli.configured import load, warnings_only
+from modelcast.cli.console import Format, TextTable, emit, out, say
+from modelcast.cli.options import DryRun, Output, Reason, Yes, confirm, seconds_of
+from modelcast.schemas.errors import NotConverged, RolledBack, UsageError
+from modelcast.schemas.log.verbs import RULES
+from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.quantities import duration
+from modelcast.schemas.records import CommandKind, ModelCommand
 
 if TYPE_CHECKING:
+    from modelcast.infra.settings import Settings
+    from modelcast.producers.rollouts import RolloutCommander
     from modelcast.schemas.evidence.forecast import Forecast, Wait
+    from modelcast.schemas.traffic.steps_and_gates import RolloutPlan
+
+WAIT_STEP_SECONDS = 1.0
+Model = Annotated[str, typer.Argument(help="The model, as in fraud.")]
+Say = Callable[["RolloutCommander", str, str], ModelCommand | None]
 
 rollout = typer.Typer(
-    no_args_is_help=True, help="How long a new version must meet traffic until it is proved harmless."
+    no_args_is_help=True, help="Let a new version earn its traffic; it leaves by itself when it harms."
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add ``rollout`` to the command line."""
+    rollout_views.register(rollout)
+    for kind, name, say_it in _WORDS:
+        rollout.command(name, help=RULES[kind].help)(_word(kind, say_it))
     app.add_typer(rollout, name="rollout")
+
+
+@rollout.command(help=RULES[CommandKind.ROLLOUT_START].help)
+def start(
+    version: Annotated[str, typer.Argument(help="The candidate, as in fraud/8.")],
+    strategy: Annotated[
+        str,
+        typer.Option("--strategy", help="canary, gradual, blue-green, shadow or ab. Without it, as set, or canary."),
+    ] = "",
+    steps: Annotated[
+        str, typer.Option("--steps", help="Shares in per cent: 1,10,50,100; 10@1h lasts, 50! needs proof.")
+    ] = "",
+    gate: Annotated[
+        list[str] | None, typer.Option("--gate", help="errors=1.5x, p99=1.2x: what is tolerated (several times).")
+    ] = None,
+    waves: Annotated[
+        str, typer.Option("--waves", help="Regions one after the other: 'eu;us,ap'. Others come last.")
+    ] = "",
+    standby: Annotated[str, typer.Option("--standby", help="Regions that load it, and send it nothing: 'ap'.")] = "",
+    key: Annotated[
+        str, typer.Option("--key", help="header:NAME or field:NAME: one user, one version. Without it, at random.")
+    ] = "",
+    bake: Annotated[str | None, typer.Option("--bake", help="How long the old version stays loaded after it.")] = None,
+    deadline: Annotated[str | None, typer.Option("--deadline", help="It is aborted if it takes longer.")] = None,
+    requests_per_second: Annotated[
+        float | None, typer.Option("--requests-per-second", help="With --dry-run: for the forecast.")
+    ] = None,
+    error_rate: Annotated[
+        str, typer.Option("--error-rate", help="With --dry-run: of the version that serves now.")
+    ] = "0.1%",
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is promoted (or rolled back: exit code 8).")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", help="With --wait: how long, as in 30m, 12h.")] = "12h",
+    reason: Reason = "",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    output: Output = Format.table,
+) -> None:
+    wanted = Reference.parse(version)
+    if wanted.version is None:
+        raise UsageError(f"{version!r} names no version", hint=f"write {wanted.model}/NUMBER")
+    from modelcast.producers.planning.rollout_plan import rollout_plan_of
+    from modelcast.producers.rollouts import RolloutCommander
+
+    settings, seconds = load(), seconds_of(timeout)
+    own = settings.model(wanted.model)
+    plan = rollout_plan_of(
+        strategy or own.rollout or "canary",
+        steps=steps or own.steps,
+        gates=gate or (),
+        waves=waves or own.waves,
+        standby=standby,
+        key=key or own.key,
+        bake_seconds=seconds_of(bake) if bake is not None else None,
+        deadline_seconds=seconds_of(deadline) if deadline is not None else None,
+    )
+    _check_regions(settings, plan)
+    warnings_only()
+    if dry_run:
+        _show_forecast(plan, requests_per_second, error_rate, output)
+    else:
+        confirm(RULES[CommandKind.ROLLOUT_START].question.format(model=wanted.model, version=wanted.version), yes=yes)
+    with RolloutCommander(settings, dry_run=dry_run) as commander:
+        command = commander.start(wanted.model, wanted.version, plan, reason=reason)
+    assert command is not None
+    would = "would be started" if dry_run else "is started"
+    shares = ", ".join(f"{step.share / 100:g} %" for step in plan.steps)
+    text = f"{wanted}: rollout {command.rollout} {would}: {plan.strategy}, {shares}; generation {command.generation}"
+    emit(command, output, Text(text))
+    if wait and not dry_run:
+        await_end(settings, wanted.model, command.rollout, seconds)
+
+
+def await_end(settings: "Settings", model: str, rollout_id: str, timeout_seconds: float) -> None:
+    """Return once a rollout is promoted. Goes by the log alone.
+
+    Raises:
+        RolledBack: it ended otherwise.
+        NotConverged: it did not end in time.
+    """
+    from modelcast.cli.configured import origin_registry
+    from modelcast.schemas.traffic.grant import RolloutPhase
+
+    reader, deadline, log = origin_registry(settings), time.monotonic() + timeout_seconds, None
+    while True:
+        log = reader.tail(model, log).log
+        found = log.rollout
+        if found is None or found.id != rollout_id:
+            raise RolledBack("another rollout has taken its place", subject=f"{model} rollout {rollout_id}")
+        if found.phase is RolloutPhase.PROMOTED:
+            say(f"{model}/{found.candidate}: promoted")
+            return
+        if not found.active:
+            hint = f"modelcast rollout explain {model}"
+            raise RolledBack(f"{found.phase.lower()}: {found.reason}", subject=f"{model}/{found.candidate}", hint=hint)
+        if time.monotonic() > deadline:
+            hint = f"modelcast rollout get {model}"
+            raise NotConverged(
+                f"not over after {duration(timeout_seconds)}", subject=f"{model}/{found.candidate}", hint=hint
+            )
+        time.sleep(WAIT_STEP_SECONDS)
+
+
+def _check_regions(settings: "Settings", plan: "RolloutPlan") -> None:
+    """Refuse regions that the settings do not list: they would be waited for in vain."""
+    named = {region for wave in plan.waves for region in wave} | set(plan.standby)
+    unknown = sorted(named - settings.regions.keys()) if settings.regions else []
+    if unknown:
+        known = ", ".join(sorted(settings.regions))
+        raise UsageError(f"the settings list no region {', '.join(unknown)}", hint=f"known: {known}")
+
+
+def _show_forecast(plan: "RolloutPlan", requests_per_second: float | None, error_rate: str, output: Format) -> None:
+    from modelcast.schemas.evidence.counts import SHARES
+    from modelcast.schemas.evidence.forecast import forecast as forecast_of
+    from modelcast.schemas.evidence.forecast import sentence
+
+    if output is not Format.table:
+        return
+    if requests_per_second is None:
+        say("note: with --requests-per-second and --error-rate it is said how long each step needs to show harm")
+        return
+    errors = _fraction(error_rate, "--error-rate")
+    for share in dict.fromkeys(step.share for step in plan.steps):
+        if 0 < share < SHARES:
+            found = forecast_of(requests_per_second, errors, share / SHARES, plan=plan.gates)
+            out.print(sentence(found))
+
+
+def _word(kind: CommandKind, say_it: Say) -> Callable[..., None]:
+    """The command of a word about the rollout under way."""
+
+    def command(
+        model: Model, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table
+    ) -> None:
+        from modelcast.producers.rollouts import RolloutCommander
+
+        name = check_model(model)
+        if not reason.strip():
+            raise UsageError("it needs --reason", subject=name, hint="it stands in the model's history")
+        warnings_only()
+        if not dry_run:
+            confirm(RULES[kind].question.format(model=name, version="the candidate"), yes=yes)
+        with RolloutCommander(load(), dry_run=dry_run) as commander:
+            entry = say_it(commander, name, reason)
+        assert entry is not None
+        verb = kind.lower().replace("_", " ")
+        done = "would be" if dry_run else "is"
+        emit(entry, output, Text(f"{name}: {verb} {done} generation {entry.generation}"))
+
+    return command
+
+
+_WORDS: tuple[tuple[CommandKind, str, Say], ...] = (
+    (CommandKind.ROLLOUT_HOLD, "hold", lambda c, model, reason: c.hold(model, reason=reason)),
+    (CommandKind.ROLLOUT_RESUME, "resume", lambda c, model, reason: c.go_on(model, reason=reason)),
+    (CommandKind.ROLLOUT_ABORT, "abort", lambda c, model, reason: c.abort(model, reason=reason)),
+    (CommandKind.ROLLOUT_PROMOTE, "promote", lambda c, model, reason: c.promote(model, reason=reason)),
+    (CommandKind.ROLLOUT_STEP, "skip", lambda c, model, reason: c.skip(model, reason=reason)),
+)
 
 
 @rollout.command()

@@ -1,4 +1,4 @@
-"""``modelcast run region | tracker | dashboard | pod``: the daemons, wired to the world."""
+"""``modelcast run region | tracker | rollouts | dashboard | pod``: the daemons, wired to the world."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,6 +55,15 @@ def tracker() -> None:
 
     settings = load()
     _run(run_tracker(settings), settings, daemon="tracker")
+
+
+@daemons.command("rollouts")
+def run_rollout_controller() -> None:
+    """The rollout controller: lets candidates earn their traffic, by what regions count and read back."""
+    from modelcast.agents.rollout.runner import run_rollouts
+
+    settings = load()
+    _run(run_rollouts(settings), settings, daemon="rollouts")
 
 
 @daemons.command()
@@ -119,6 +128,13 @@ def companion(
     cache_dir: CacheDir = None,
     advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
     zone: Annotated[str, typer.Option("--zone", help=ZONE_HELP)] = "",
+    memory_check: Annotated[
+        bool,
+        typer.Option("--memory-check/--no-memory-check", help="Refuse a load that does not fit into its memory."),
+    ] = True,
+    memory_max_bytes: Annotated[
+        int | None, typer.Option("--memory-max-bytes", min=1, help="Of all its processes together; else what is free.")
+    ] = None,
 ) -> None:
     """Beside a server of another kind: a pod towards the region, files and swaps towards the server.
 
@@ -133,7 +149,10 @@ def companion(
     config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise, zone)
     server_token = os.environ.get("MODELCAST_SERVER_TOKEN", "")
     beside = ServerSettings(
-        kind, server, repository, command, check, webhook, server_token, load_seconds_max=config.load_seconds_max
+        *(kind, server, repository, command, check, webhook, server_token),
+        load_seconds_max=config.load_seconds_max,
+        memory_check=memory_check,
+        memory_max_bytes=memory_max_bytes,
     )
     engine = make_engine(beside, config.artifacts)
     _run(serve(config, engine), settings, daemon="companion", region=region, pod=name)

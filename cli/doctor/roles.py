@@ -27,7 +27,7 @@ _ACLS = "infra/deploy/kafka/acls.sh grants it"
 _EVERY_TOPIC = tuple(str(topic) for topic in Topic)
 _PUBLISHER = _needs(write=[Topic.MODEL_UPDATES], read=[Topic.VERSION_STATE])
 _OPERATOR = _PUBLISHER | _needs(
-    read=[Topic.DEAD_LETTERS, Topic.MODEL_UPDATES],
+    read=[Topic.DEAD_LETTERS, Topic.MODEL_UPDATES, Topic.VERSION_CHANGES, Topic.ROLLOUT_STATE, Topic.REGION_HEARTBEATS],
     write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS],
     describe_configs=_EVERY_TOPIC,
 )
@@ -40,9 +40,12 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
     for region in regions:
         regional.append(group_of(f"region-{region}"))
         needs = _needs(
-            read=[Topic.MODEL_UPDATES, group_of(f"region-{region}")],
-            write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS],
-            describe=[Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE, Topic.DEAD_LETTERS],
+            read=[Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE, group_of(f"region-{region}")],
+            write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.TRAFFIC_COUNTS],
+            describe=[
+                *(Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE),
+                *(Topic.DEAD_LETTERS, Topic.ROLLOUT_STATE),
+            ],
         )
         found.append(Role(f"region {region}", needs, _ACLS))
     tracker = _needs(
@@ -51,13 +54,29 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
             *(Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE),
             *(Topic.MODEL_UPDATES, Topic.DEAD_LETTERS),
         ],
+        describe=[Topic.TRAFFIC_COUNTS, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE],
+    )
+    rollouts = _needs(
+        read=[Topic.MODEL_UPDATES, Topic.TRAFFIC_COUNTS, Topic.ROLLOUT_STATE, group_of("rollouts")],
+        write=[Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE, Topic.DEAD_LETTERS],
+        describe=[
+            *(Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS),
+            *(Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE),
+        ],
     )
     return [
         *found,
         Role("tracker", tracker, _ACLS),
+        Role("rollouts", rollouts, _ACLS),
         Role(
             "viewer",
-            _needs(read=[*_EVERY_TOPIC[:4], Topic.PROBE_STATE], describe=[group_of("tracker"), *regional]),
+            _needs(
+                read=[
+                    *(*_EVERY_TOPIC[:4], Topic.VERSION_CHANGES, Topic.PROBE_STATE),
+                    *(Topic.TRAFFIC_COUNTS, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE),
+                ],
+                describe=[group_of("tracker"), group_of("rollouts"), *regional],
+            ),
             _ACLS,
         ),
     ]
@@ -87,14 +106,23 @@ ORIGIN_ROLES: Sequence[Role] = (
     ),
     Role(
         "operator",
-        _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["history/"], put=["registry/"]),
+        _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["history/", "rollouts/"], put=["registry/"]),
         _POLICY.format("operator"),
     ),
-    Role("region", _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["deltas/"]), _POLICY.format("region-origin")),
+    Role(
+        "region",
+        _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["deltas/", "traffic/"]),
+        _POLICY.format("region-origin"),
+    ),
     Role(
         "tracker",
         _READS_REGISTRY | _needs(get=["history/"], put=["history/"], delete=["history/"]),
         _POLICY.format("tracker"),
+    ),
+    Role(
+        "rollouts",
+        _READS_REGISTRY | _needs(get=["traffic/", "rollouts/"], put=["registry/", "traffic/", "rollouts/"]),
+        _POLICY.format("rollouts"),
     ),
 )
 REGION_ROLES: Sequence[Role] = (

@@ -51,12 +51,13 @@ def _read(text: str, now: datetime) -> datetime:
 
 def show_at(model: str, at: str, region: str | None, output: Format) -> None:
     """Answer for one region, or for all that were ever spoken of."""
-    from modelcast.infra.history import ModelHistory
+    from modelcast.infra.history import KafkaRecent, ModelHistory
 
     then = time_of(at, datetime.now(UTC).astimezone())
     at_us = round(then.timestamp() * 1_000_000)
     named = check_region(region) if region is not None else None
-    pairs = ModelHistory(origin_registry(load()), model).at(at_us, named)
+    settings = load()
+    pairs = ModelHistory(origin_registry(settings), model, recent=KafkaRecent(settings)).at(at_us, named)
     if not pairs:
         hint = "trackers archive it while they run (tracker.history); `modelcast history` has what was aspired"
         raise NotFound("nothing is archived of what was served", subject=model, hint=hint)

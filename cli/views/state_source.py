@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from modelcast.schemas.errors import DecodeError, ModelcastError, RedisUnavailable
 from modelcast.schemas.records import PodReport, RegionHeartbeat, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
+from modelcast.schemas.unchanged import StatesUnchanged, is_unchanged, renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,12 +87,12 @@ class StateSource:
             return []
 
     def pods(self, state: VersionState, region: str) -> tuple[PodReport, ...]:
-        """All pods of a region; those that the state itself carries if Redis is away."""
+        """All pods of a region, as it last reported them; those that the state itself carries if Redis is away."""
         from modelcast.infra.redis_view import RedisView
 
         row = next((r for r in state.regions if r.region == region), None)
         carried = row.pods if row else ()
-        if row is None or not row.pods_omitted:
+        if row is None:
             return carried
         try:
             with RedisView(self._settings) as view:
@@ -99,7 +100,8 @@ class StateSource:
                 return seen.value if seen else carried
         except RedisUnavailable as error:
             self._remark(error)
-            self.remarks.append(f"{region}: {row.pods_omitted} pods are not shown")
+            if row.pods_omitted:
+                self.remarks.append(f"{region}: {row.pods_omitted} pods are not shown")
             return carried
 
     def _from_redis(self, read: "Callable[[RedisView], Iterable[Aged[VersionState]]]") -> list[Sighting]:
@@ -119,6 +121,7 @@ class StateSource:
 
         settings = self._settings
         newest: dict[str, Sighting] = {}
+        told: list[tuple[StatesUnchanged, float]] = []
         records = newer_records(settings)
         consumer = make_consumer(settings)
         try:
@@ -126,14 +129,24 @@ class StateSource:
                 for message in read_partition(
                     consumer, settings, Topic.VERSION_STATE, partition, timeout_seconds=settings.kafka.timeout_seconds
                 ):
+                    age = max(0.0, time.time() - message.timestamp()[1] / 1000)
                     try:
+                        if is_unchanged(message.key()):
+                            told.append((records.decode_as(StatesUnchanged, message.value() or b""), age))
+                            continue
                         state = records.decode_as(VersionState, message.value() or b"")
                     except DecodeError:
                         continue  # a tombstone, or unreadable
-                    age = max(0.0, time.time() - message.timestamp()[1] / 1000)
                     newest[state.model] = Sighting.of(state, age, "kafka")
         finally:
             consumer.close()
+        said = dict(newest)
+        for unchanged, age in told:
+            for row in unchanged.models:
+                known = said.get(row.model)
+                newer = renewed(known.state, unchanged, row) if known is not None else None
+                if newer is not None:
+                    newest[row.model] = Sighting.of(newer, age, "kafka")
         return list(newest.values())
 
     def _remark(self, error: ModelcastError) -> None:

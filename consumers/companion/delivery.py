@@ -12,6 +12,7 @@ from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.companion.layouts.version_layout import Files, ReadFile, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import samples_of
+from modelcast.consumers.companion.server_memory import ServerMemory
 from modelcast.consumers.pod.failures import failure_code
 from modelcast.consumers.pod.sample import RecordedSample
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
@@ -41,6 +42,8 @@ class Delivery:
         make_layout: the kind's layout.
         contents_size_max_bytes: the most that a load call carries.
         compares: whether the server can be asked the artifact's samples.
+        durable: whether what was placed must outlast a loss of power: a server that starts reads it.
+        memory: the server's, where a load must find room in it; None: it is not looked at.
     """
 
     def __init__(
@@ -51,12 +54,16 @@ class Delivery:
         contents_size_max_bytes: int = 0,
         *,
         compares: bool = False,
+        durable: bool = True,
+        memory: ServerMemory | None = None,
     ) -> None:
         self._artifacts = artifacts
         self._repository = repository
         self._make_layout = make_layout
         self._contents_size_max_bytes = contents_size_max_bytes
         self._compares = compares
+        self._durable = durable
+        self._memory = memory
 
     async def deliver(self, order: LoadOrder) -> Delivered:
         """Bring a version where the server can load it.
@@ -83,10 +90,12 @@ class Delivery:
 
             layout = self._make_layout(files, order, read)
             samples = samples_of(files, read) if self._compares else ()
-            if self._repository is not None:
-                self._repository.place(order.model, layout, folder, cancel)
-                return Delivered(order, layout, {}, samples)
             size_bytes = sum(files[place.source] for place in layout.places)
+            if self._memory is not None:
+                self._memory.check(order.model, size_bytes)
+            if self._repository is not None:
+                self._repository.place(order.model, layout, folder, cancel, durable=self._durable)
+                return Delivered(order, layout, {}, samples)
             if size_bytes > self._contents_size_max_bytes:
                 raise LoadFailed(
                     f"{size_bytes} bytes; a load call carries at most {self._contents_size_max_bytes}",

@@ -12,7 +12,7 @@ from modelcast.schemas.text.printable import bounded
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 CONNECT_SECONDS = 3.0
-READ_SECONDS = 5.0
+READ_SECONDS = 4.0  # less than a region waits for a reading: it learns that the server is silent, not the companion
 MESSAGE_CHARS_MAX = 1000
 _SAID = ("error", "detail", "message")
 """Where servers put their words."""

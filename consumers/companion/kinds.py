@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ from modelcast.consumers.companion.layouts.mlserver import mlserver_layout
 from modelcast.consumers.companion.layouts.triton import triton_layout
 from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.companion.server_memory import ServerMemory
 from modelcast.consumers.companion.webhook_settings import read_webhook
 from modelcast.consumers.pod.engine import Engine
 from modelcast.consumers.pod_clients.port import LoadOrder
@@ -48,6 +50,8 @@ class ServerSettings:
     webhook: Path | None = None  # says how to tell and ask it, for kind webhook
     token: str = ""  # sent to it as a bearer token
     load_seconds_max: float = 300.0
+    memory_check: bool = True  # whether a load must find room in its memory, for kinds whose use of it is known
+    memory_max_bytes: int | None = None  # what its processes may take together; None: what is free
 
 
 MakeEngine = Callable[[ServerSettings, ArtifactSourceFactory], Engine]
@@ -57,13 +61,23 @@ def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> E
     """The engine for a server.
 
     Raises:
-        UsageError: no such kind, or it needs what the settings do not say.
+        UsageError: no such kind, it needs what the settings do not say, or they say what it can't do.
         Refused: another companion places files in that repository.
         ModelcastError: the repository can't be written.
     """
     make = _KINDS.get(settings.kind)
     if make is None:
         raise UsageError(f"unknown kind of server {settings.kind!r}", hint=f"one of {', '.join(_KINDS)}")
+    try:
+        _ = urlsplit(settings.server).port
+    except ValueError as error:
+        raise UsageError(f"--server {settings.server!r}: {error}", hint="--server http://127.0.0.1:8080") from None
+    if settings.memory_max_bytes is not None and _memory(settings) is None:
+        known = ", ".join(sorted(_LOAD_BESIDE))
+        message = f"kind {settings.kind} at {settings.server!r}: how it uses its memory is not known"
+        raise UsageError(
+            message, hint=f"--memory-max-bytes is for {known} at a loopback address, and without --no-memory-check"
+        )
     return make(settings, artifacts)
 
 
@@ -85,8 +99,10 @@ def _triton(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engin
         lambda files, order, read: triton_layout(files, order, read, parse_config),
         CONTENTS_SIZE_MAX_BYTES,
         compares=True,
+        durable=False,  # in explicit mode it reads a folder when it is told to, right after it was placed
+        memory=_memory(settings),
     )
-    return TritonEngine(parts.netloc, delivery, repository, settings.load_seconds_max)
+    return TritonEngine(parts.netloc, delivery, repository, settings.load_seconds_max, settings.token)
 
 
 def _webhook(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
@@ -113,7 +129,9 @@ def _by_http(engine: type[HttpEngine], layout: MakeLayout) -> MakeEngine:
     def make(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
         url, repository = _http(settings), _repository(settings)
         headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
-        delivery = Delivery(artifacts, repository, layout, compares=issubclass(engine, V2Engine))
+        delivery = Delivery(
+            artifacts, repository, layout, compares=issubclass(engine, V2Engine), memory=_memory(settings)
+        )
         return engine(url, delivery, repository, settings.load_seconds_max, headers)
 
     return make
@@ -131,6 +149,24 @@ _KINDS: dict[str, MakeEngine] = {
     "folder": _folder,
 }
 KINDS = tuple(_KINDS)
+_LOAD_BESIDE = frozenset({"triton", "mlserver", "kserve", "tensorflow", "torchserve"})
+"""They read a version into the memory of the machine while the one before still serves."""
+
+
+def _memory(settings: ServerSettings) -> ServerMemory | None:
+    parts = urlsplit(settings.server)
+    here = parts.hostname == "localhost" or _is_loopback(parts.hostname or "")
+    if settings.kind not in _LOAD_BESIDE or not settings.memory_check or not here:
+        return None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return ServerMemory(port, settings.memory_max_bytes)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _repository(settings: ServerSettings) -> ModelRepository:

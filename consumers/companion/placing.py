@@ -54,10 +54,13 @@ class ModelRepository:
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
 
-    def place(self, model: str, layout: VersionLayout, artifact: Path, cancel: threading.Event) -> Path:
-        """Copy a version's files into ``<model>/<folder>``, durable, whole or not at all; the folder.
+    def place(
+        self, model: str, layout: VersionLayout, artifact: Path, cancel: threading.Event, *, durable: bool = True
+    ) -> Path:
+        """Copy a version's files into ``<model>/<folder>``, whole or not at all; the folder.
 
-        What lay there under that name before is replaced.
+        What lay there under that name before is replaced. ``durable``: also if the machine loses power; it waits for
+        the disk, and is needed where a server that starts reads what lies there.
 
         Raises:
             Cancelled: ``cancel`` was set.
@@ -70,12 +73,13 @@ class ModelRepository:
                     raise Cancelled("a newer order arrived", subject=model)
                 target = aside / place.path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _copy(artifact / place.source, target, cancel)
+                _copy(artifact / place.source, target, cancel, durable=durable)
             aside.mkdir(parents=True, exist_ok=True)
             final = self.root / model / layout.folder
             final.parent.mkdir(parents=True, exist_ok=True)
             replaced = self._replace(final, aside)
-            sync(final.parent)
+            if durable:
+                sync(final.parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -168,8 +172,8 @@ def settings_bytes(settings: Mapping[str, Any]) -> bytes:
     return orjson.dumps(dict(settings), option=orjson.OPT_INDENT_2)
 
 
-def _copy(source: Path, target: Path, cancel: threading.Event) -> None:
-    """Share the blocks where the file system can, else copy; durable."""
+def _copy(source: Path, target: Path, cancel: threading.Event, *, durable: bool) -> None:
+    """Share the blocks where the file system can, else copy."""
     with source.open("rb") as read, target.open("wb") as write:
         if not share_blocks(read, write):
             while chunk := read.read(_COPY_BYTES):
@@ -177,4 +181,5 @@ def _copy(source: Path, target: Path, cancel: threading.Event) -> None:
                     raise Cancelled("a newer order arrived", subject=str(target))
                 write.write(chunk)
         write.flush()
-        os.fsync(write.fileno())
+        if durable:
+            os.fsync(write.fileno())

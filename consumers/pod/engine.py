@@ -24,6 +24,7 @@ class Capabilities:
     gapless: bool  # a swap fails no request; else the pod says that it is not ready around each
     # How often it has to be asked what it serves, in seconds; None: it says by itself when it has lost a model.
     watch_seconds: float | None
+    side_by_side: bool = False  # models are loaded at the same time, also by orders: what that takes is not its matter
 
 
 @dataclass(frozen=True, slots=True)

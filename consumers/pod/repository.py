@@ -9,11 +9,11 @@ import structlog
 from modelcast.consumers.pod.admission.fence import (
     Accepted,
     Admission,
+    accepted_by_promotion,
     admission_of,
     check_epoch,
     check_pair,
     check_registry,
-    promotion_of,
 )
 from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.engine import Engine
@@ -102,7 +102,7 @@ class Repository:
     async def _promote(self, slot: Slot, order: LoadOrder) -> "asyncio.Task[None] | None":
         candidate = self.supervisor.slot(order.model, CANDIDATE)
         old = slot.serving.order if slot.serving else slot.aspired
-        promise, kept = promotion_of(order, old, self._ledger.entries.get(candidate.place))
+        promise, kept = accepted_by_promotion(order, old, self._ledger.entries.get(candidate.place))
         # The control first: killed between the two, the pod comes back with the promoted version.
         await self._record(slot.place, promise)
         await self._record(candidate.place, kept)

@@ -17,6 +17,8 @@ from modelcast.consumers.pod.engine import Engine
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup
+from modelcast.consumers.pod.traffic.division import Division
+from modelcast.consumers.pod.traffic.tables import TableFolder
 from modelcast.consumers.pod.worker.engine import OnnxEngine
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.infra.files import written_aside
@@ -73,12 +75,15 @@ async def serve_until(
         raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
     ledger = Ledger(config.state_dir)
     lifecycle, metrics = Lifecycle(), PodMetrics()
-    inference = None
+    onnx = None
     if engine is None:
         engine = onnx = OnnxEngine(config)
-        inference = OnnxInference(config, onnx, metrics)
     repository = Repository(engine, ledger, metrics, grace_seconds=config.grace_seconds)
-    routes = Routes(config, lifecycle, repository, metrics, secrets.token_hex(8), inference)
+    incarnation = secrets.token_hex(8)
+    tables = TableFolder(config.state_dir / "traffic")
+    division = Division(config.name, incarnation, repository.supervisor, tables)
+    inference = OnnxInference(config, onnx, metrics, division) if onnx else None
+    routes = Routes(config, lifecycle, repository, metrics, incarnation, division, inference)
     runner = web.ServerRunner(routes.server(), handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
     await runner.setup()
     try:

@@ -1,12 +1,13 @@
 """One lane of a model in a pod: what serves there, what should, and what is being brought up."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from multidict import CIMultiDict
 
-from modelcast.consumers.pod.engine import Served
+from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder, lane_place
 from modelcast.schemas.backoff import backoff_seconds
 
@@ -74,6 +75,11 @@ class Slot:
         return f"{self.model} is being put back: {self.reason or 'it was not loaded yet'}"
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it serves nothing, though it should."""
+        return self.serving is None and self.aspired is not None
+
+    @property
     def unconfirmed(self) -> str:
         """What nothing confirms; "": nothing serves, or it is confirmed."""
         if self.serving is None or self.serving.served.proof in CONFIRMING:
@@ -107,3 +113,14 @@ class Slot:
         self.failures += 1
         again = self.failures - 1
         return backoff_seconds(RESPAWN_SECONDS_MIN, again, RESPAWN_SECONDS_MAX) if again else 0.0
+
+
+def loads_alone(slot: Slot, slots: Iterable[Slot], capabilities: Capabilities) -> bool:
+    """Whether a load waits for those under way, whoever ordered them.
+
+    Two at once would each be granted the memory that is free, and disturb what serves twice as much. What was lost
+    waits for none, nor does a pod on which nothing serves yet.
+    """
+    if not capabilities.gapless:
+        return True
+    return not (slot.is_lost or capabilities.side_by_side) and any(each.serving for each in slots)

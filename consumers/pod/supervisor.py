@@ -3,21 +3,33 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from modelcast.consumers.pod.engine import Engine, LanedEngine, Served
 from modelcast.consumers.pod.failures import as_load_failed, failure_message
-from modelcast.consumers.pod.slot import Serving, Slot
+from modelcast.consumers.pod.slot import Serving, Slot, loads_alone
 from modelcast.consumers.pod.uninterrupted import uninterrupted
-from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, LoadOrder, PodUnreachable, lane_place
+from modelcast.consumers.pod_clients.port import CANDIDATE, LANES, LoadFailed, LoadOrder, PodUnreachable, lane_place
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 
 log = structlog.get_logger("modelcast.pod")
+
+
+class LaneListener(Protocol):
+    """Who hears what becomes of a model's lanes. Called on the event loop."""
+
+    def control_changed(self, order: LoadOrder, before: LoadOrder | None) -> None:
+        """The control serves other bytes now, by ``order``; by ``before`` until then, None: nothing since the start."""
+        ...
+
+    def candidate_lost(self, serving: Serving) -> None:
+        """The candidate's worker has died."""
+        ...
 
 
 class Supervisor:
@@ -26,16 +38,19 @@ class Supervisor:
     Attributes:
         slots: by ``lane_place``; a model's control stands under its name.
         changed: set, and replaced by a new one, whenever an order was carried out.
+        lane_listener: see there; None: nobody listens.
     """
 
     def __init__(self, engine: Engine, metrics: PodMetrics, *, grace_seconds: float) -> None:
         self.slots: dict[str, Slot] = {}
         self.changed = asyncio.Event()
+        self.lane_listener: LaneListener | None = None
         self.kind, self.gapless = engine.capabilities.kind, engine.capabilities.gapless
         self.watches = engine.capabilities.watch_seconds is not None
         self._laned = engine if isinstance(engine, LanedEngine) else None
         self._swapping = 0  # swaps under way in which the server may fail requests
-        self._turn = asyncio.Lock()  # held by a model whose swap takes the whole server
+        # By lane, held by the slot whose version is loaded: no control waits for a candidate whose load hangs.
+        self._turns = {lane: asyncio.Lock() for lane in LANES}
         self._grace_seconds = grace_seconds
         self._engine = engine
         self._watch_seconds = engine.capabilities.watch_seconds
@@ -129,6 +144,7 @@ class Supervisor:
         old, new = control.serving, candidate.serving
         assert new is not None
         self._laned.exchange(control.place, candidate.place)
+        before = control.aspired
         control.serving = replace(new, order=order)
         candidate.serving = replace(old, order=kept) if old is not None and kept is not None else None
         control.aspired, candidate.aspired = order, kept
@@ -138,6 +154,7 @@ class Supervisor:
         self._metrics.generation.labels(order.model).set(order.generation)
         self._metrics.loads.labels(order.model, "promoted").inc()
         self.reached(control, order.generation)
+        self._report_control(control, before)
         log.info("promoted", model=order.model, version=order.version, generation=order.generation, epoch=order.epoch)
         if candidate.serving is None:
             self._respawn(candidate)
@@ -237,9 +254,11 @@ class Supervisor:
         await asyncio.sleep(delay)
         started = time.monotonic()
         logger = log.bind(model=order.place, version=order.version, generation=order.generation, epoch=order.epoch)
+        alone = loads_alone(slot, self.slots.values(), self._engine.capabilities)
         try:
-            await self._engine.prepare(order)
-            served = await self._swap(order)
+            async with self._turns[slot.lane] if alone else nullcontext():
+                await self._engine.prepare(order)
+                served = await self._swap(order)
         except Exception as error:
             failed = as_load_failed(error)
             slot.reason = f"version {order.version}: {failed.message}"
@@ -250,9 +269,11 @@ class Supervisor:
         old = slot.serving
         if order != slot.aspired:
             slot.failures = 0
+        before = slot.aspired
         slot.serving = Serving(order, served, time.monotonic())
         slot.aspired, slot.reason, slot.doubt = order, "", ""
         self.reached(slot, order.generation)
+        self._report_control(slot, before)
         seconds = {**served.seconds, "total": time.monotonic() - started}
         self._count_active(order, old)
         self._metrics.loads.labels(order.model, "loaded").inc()
@@ -260,16 +281,22 @@ class Supervisor:
             self._metrics.load_seconds.labels(stage).observe(value)
         logger.info("serving", **{f"{stage}_seconds": round(s, 4) for stage, s in seconds.items()})
 
+    def _report_control(self, slot: Slot, before: LoadOrder | None) -> None:
+        order, listener = slot.aspired, self.lane_listener
+        if slot.lane or order is None or listener is None:
+            return
+        if before is None or before.manifest_digest != order.manifest_digest:
+            listener.control_changed(order, before)
+
     async def _swap(self, order: LoadOrder) -> Served:
         if self.gapless:
             return await self._engine.swap(order)
-        async with self._turn:
-            self._swapping += 1
-            try:
-                await asyncio.sleep(self._grace_seconds)  # balancers learn from /readyz
-                return await self._engine.swap(order)
-            finally:
-                self._swapping -= 1
+        self._swapping += 1
+        try:
+            await asyncio.sleep(self._grace_seconds)  # balancers learn from /readyz
+            return await self._engine.swap(order)
+        finally:
+            self._swapping -= 1
 
     def _count_active(self, order: LoadOrder, old: Serving | None) -> None:
         if old is not None:
@@ -291,6 +318,8 @@ class Supervisor:
         if self._closed or serving is None:
             return
         slot.lost(why, time.monotonic())
+        if slot.lane and self.lane_listener is not None:
+            self.lane_listener.candidate_lost(serving)
         self._metrics.crashes.labels(slot.model).inc()
         self._metrics.active.labels(slot.model, str(serving.order.version)).set(0)
         log.error("no longer serving", model=slot.place, version=serving.order.version, why=why, failures=slot.failures)

@@ -1,3 +1,3 @@
 """What a region uses to drive serving pods: the port, and the adapter that speaks the Open Inference Protocol."""
 
-__all__ = ["port", "v2"]
+__all__ = ["port", "traffic", "v2"]

@@ -1,9 +1,12 @@
 """The port through which a region drives one serving pod, and the values that cross it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from modelcast.schemas.errors import ContentError, Refused, TransportError
+from modelcast.schemas.traffic.reports import VersionCounts
+from modelcast.schemas.traffic.table import TrafficTable
 
 Proof = Literal["bytes", "memory", "disk"]
 """What a reading rests on: the pod hashed the bytes that it serves; the server names what its memory holds; or only
@@ -65,6 +68,39 @@ class PodReading:
     gapless: bool = True  # loading beside what serves, it fails no request; else it takes no traffic while it loads
     kind: str = ""  # what serves there, in its own word: "modelcast", "triton"; "": it did not say
     lanes: bool = False  # it can hold a candidate beside the control
+
+
+@dataclass(frozen=True, slots=True)
+class PodTraffic:
+    """One read-back of one model.
+
+    Attributes:
+        pod: its name.
+        incarnation: of its process; counts begin at zero with each.
+        started_at_us: when that process started, its clock.
+        sequence: rises with every reading of the incarnation.
+        authority: of the table in force: (generation, epoch, sequence); zeros: none is.
+        table_digest: of the table in force; "": none is.
+        rollout: id of the rollout that it belongs to.
+        shares: by version, of the requests, now; in ten-thousandths.
+        versions: what was counted of each.
+        repeated: by version, answers just like the one before, to another request: a constant version has many.
+        keyless: by version, requests without a key, which were drawn at random.
+        shadow_dropped: by version, copies that were never sent.
+    """
+
+    pod: str
+    incarnation: str
+    started_at_us: int
+    sequence: int
+    authority: tuple[int, int, int]
+    table_digest: str
+    rollout: str
+    shares: Mapping[int, int]
+    versions: tuple[VersionCounts, ...]
+    repeated: Mapping[int, int]
+    keyless: Mapping[int, int]
+    shadow_dropped: Mapping[int, int]
 
 
 class PodUnreachable(TransportError):
@@ -137,6 +173,20 @@ class Pod(Protocol):
 
     async def read(self, model: str, lane: str = "") -> PodReading:
         """What the pod serves of ``model`` in a lane now. Raises ``PodUnreachable``."""
+        ...
+
+    async def apply_traffic(self, table: TrafficTable) -> None:
+        """Have the pod divide the model's requests by ``table`` from now on, also after a restart.
+
+        Raises:
+            PodRefused: ``stale``: it has a higher authority; ``conflict``: the same, and this gives a candidate more.
+            LoadFailed: ``unsupported``: it holds one version of a model; ``state_unwritable``.
+            PodUnreachable: no answer; what happened is unknown until it is read back.
+        """
+        ...
+
+    async def read_traffic(self, model: str) -> PodTraffic:
+        """By which table the pod divides now, and what it counted. Raises ``PodUnreachable``."""
         ...
 
     async def aclose(self) -> None:

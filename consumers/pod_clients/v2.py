@@ -20,17 +20,22 @@ from modelcast.consumers.pod_clients.port import (
     LoadOrder,
     PodReading,
     PodRefused,
+    PodTraffic,
     PodUnreachable,
     Proof,
 )
+from modelcast.consumers.pod_clients.traffic import decode_pod_traffic
 from modelcast.schemas.text.printable import bounded
+from modelcast.schemas.traffic.table import TrafficTable, encode_table
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 DIGITS_MAX = 18
 MESSAGE_CHARS_MAX = 2000
+HINT_CHARS_MAX = 300
 COMPANION_HINT = "run `modelcast run companion` beside the server: it places the files and loads them"
 _NOTHING = (None, None, None, None)  # neither version nor digest, generation, epoch
 _FOREIGN_KIND = "v2"
+_ONE_VERSION = "what serves there holds one version of a model"
 _PROOFS: dict[str, Proof] = {"bytes": "bytes", "memory": "memory", "disk": "disk"}
 
 
@@ -59,6 +64,12 @@ class _Answer:
         """The stable word of a refusal; only a pod of ours has one."""
         code = self.body.get("code") if self.ours and isinstance(self.body, dict) else None
         return code if isinstance(code, str) else ""
+
+    @property
+    def hint(self) -> str:
+        """What a pod of ours says that a person can do; ""."""
+        hint = self.body.get("hint") if self.ours and isinstance(self.body, dict) else None
+        return bounded(hint, HINT_CHARS_MAX) if isinstance(hint, str) else ""
 
     @property
     def message(self) -> str:
@@ -159,6 +170,25 @@ class V2Pod:
             lanes=lanes,
         )
 
+    async def apply_traffic(self, table: TrafficTable) -> None:
+        """See ``Pod.apply_traffic``."""
+        subject = f"{table.model} on {self._name}"
+        if self._ours is None:
+            await self._ask("GET", "/v2", self._timeouts.read)
+        if not self._lanes:
+            raise LoadFailed(f"{_ONE_VERSION}: nothing can be divided", code="unsupported", subject=subject)
+        path = f"/v2/models/{quote(table.model, safe='')}/traffic"
+        answer = await self._ask("POST", path, self._timeouts.read, raw=encode_table(table))
+        if answer.status >= 300:
+            _refused_by_ours(answer, subject)
+
+    async def read_traffic(self, model: str) -> PodTraffic:
+        """See ``Pod.read_traffic``."""
+        answer = await self._ask("GET", f"/v2/models/{quote(model, safe='')}/traffic", self._timeouts.read)
+        if answer.status != 200 or not answer.ours:
+            raise PodUnreachable(f"it has no counts: {answer.message}", subject=self._name)
+        return decode_pod_traffic(answer.body, self._name)
+
     async def aclose(self) -> None:
         """Close the connections, for good: a call that is under way ends as if the pod did not answer."""
         self._closed = True
@@ -176,9 +206,7 @@ class V2Pod:
         if "modelcast_lane" in parameters and not self._lanes:
             if verb == "unload":
                 return
-            raise LoadFailed(
-                "what serves there holds one version of a model, and no candidate", code="unsupported", subject=subject
-            )
+            raise LoadFailed(f"{_ONE_VERSION}, and no candidate", code="unsupported", subject=subject)
         path = f"/v2/repository/models/{quote(model, safe='')}/{verb}"
         body = {"parameters": parameters} if self._ours else {}
         answer = await self._ask("POST", path, self._timeouts.load, body=body)
@@ -188,7 +216,9 @@ class V2Pod:
             _refused_by_ours(answer, subject)
         _refused_by_another(answer, subject)
 
-    async def _ask(self, method: str, path: str, seconds: float, *, body: object = None) -> _Answer:
+    async def _ask(
+        self, method: str, path: str, seconds: float, *, body: object = None, raw: bytes | None = None
+    ) -> _Answer:
         if self._closed:
             raise PodUnreachable("it has left the region", subject=self._name)
         if self._session is None:
@@ -204,7 +234,7 @@ class V2Pod:
         timeout = aiohttp.ClientTimeout(total=seconds, connect=self._timeouts.connect)
         try:
             async with self._session.request(
-                method, self._url + path, json=body, timeout=timeout, allow_redirects=False
+                method, self._url + path, json=body, data=raw, timeout=timeout, allow_redirects=False
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 answer = _Answer(response.status, headers, _parsed(await _bounded(response)))
@@ -217,16 +247,16 @@ class V2Pod:
 
 def _refused_by_ours(answer: _Answer, subject: str) -> NoReturn:
     """What a pod of ours says to an order that it did not carry out."""
-    status, code, message = answer.status, answer.code, answer.message
+    status, code, message, hint = answer.status, answer.code, answer.message, answer.hint
     if code in {"draining", "busy"} or (not code and status in {429, 502, 503, 504}):
         raise PodUnreachable(message, subject=subject)
     if status in {401, 403}:
-        raise PodRefused(message, code=code or "unauthorized", subject=subject)
+        raise PodRefused(message, code=code or "unauthorized", subject=subject, hint=hint)
     if status == 409:
-        raise PodRefused(message, code=code or "conflict", subject=subject)
+        raise PodRefused(message, code=code or "conflict", subject=subject, hint=hint)
     if not code and status < 500:
         raise PodRefused(message, code="request_refused", subject=subject, hint="are both of the same release?")
-    raise LoadFailed(message, code=code or "server_failed", subject=subject)
+    raise LoadFailed(message, code=code or "server_failed", subject=subject, hint=hint)
 
 
 def _refused_by_another(answer: _Answer, subject: str) -> NoReturn:

@@ -34,7 +34,7 @@ class WatcherEngine:
         on_retire: called with a model that is no longer to be served.
     """
 
-    capabilities = Capabilities("watcher", gapless=True, watch_seconds=1.0)
+    capabilities = Capabilities("watcher", gapless=True, watch_seconds=1.0, side_by_side=True)
 
     def __init__(
         self,

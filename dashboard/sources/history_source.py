@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelcast.infra.history import ModelHistory, compare_versions
+from modelcast.infra.history import KafkaRecent, ModelHistory, RecentSource, compare_versions
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
@@ -25,10 +25,14 @@ class HistorySource:
     Args:
         settings: where the origin store is.
         store: instead of that of the settings.
+        recent: changes that are not archived yet; None: those on Kafka, and with another ``store`` none.
     """
 
-    def __init__(self, settings: Settings, store: ObjectStore | None = None) -> None:
+    def __init__(
+        self, settings: Settings, store: ObjectStore | None = None, recent: RecentSource | None = None
+    ) -> None:
         self._settings, self._store = settings, store
+        self._recent = recent if recent is not None or store is not None else KafkaRecent(settings)
         self._registry: RegistryReader | None = None
         self._models: dict[str, ModelHistory] = {}
         self._lock = threading.Lock()
@@ -56,7 +60,7 @@ class HistorySource:
     def _history(self, model: str) -> ModelHistory:
         with self._lock:
             known = self._models.pop(model, None)
-        history = known.read_on() if known is not None else ModelHistory(self._reader(), model)
+        history = known.read_on() if known is not None else ModelHistory(self._reader(), model, recent=self._recent)
         with self._lock:
             self._models[model] = history
             while len(self._models) > MODELS_KEPT:

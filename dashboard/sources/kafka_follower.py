@@ -21,6 +21,7 @@ from modelcast.schemas.log.statements import read_stated
 from modelcast.schemas.probes import ProbeState
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
+from modelcast.schemas.unchanged import StatesUnchanged, is_unchanged
 
 BATCH_MESSAGES_MAX = 500
 POLL_SECONDS = 0.1
@@ -156,24 +157,43 @@ class KafkaFollower:
             self._newest[(message.key() or b"").decode(errors="replace")] = message
         live, complete = self._reach is Reach.LIVE, None
         if not live and self._read_to_the_end():  # what was written over meanwhile is never decoded
-            complete = frozenset(self._newest)
-        states: tuple[SeenState, ...] = ()
+            complete = frozenset(key for key in self._newest if not is_unchanged(key.encode()))
+        states: list[SeenState] = []
+        unchanged: list[tuple[StatesUnchanged, int]] = []
         if live or complete is not None:
             newest, self._newest = self._newest, {}
-            states = tuple(seen for key, each in newest.items() for seen in self._decoded(key, each, now_us, live))
+            for key, each in newest.items():
+                if is_unchanged(key.encode()):
+                    unchanged += self._unchanged(key, each, now_us, live)
+                else:
+                    states += self._decoded(key, each, now_us, live)
         reach = Reach.LIVE if live or complete is not None else Reach.CATCHING_UP
         missing = tuple(self._missing.values())
         self._reach = reach
-        if states or entries or probes or (reach, missing) != self._delivered:
+        if states or unchanged or entries or probes or (reach, missing) != self._delivered:
             self._delivered = reach, missing
-            batch = NewsBatch("kafka", reach, states, tuple(entries), missing=missing, complete=complete)
-            self._deliver(replace(batch, probes=tuple(probes)))
+            batch = NewsBatch("kafka", reach, tuple(states), tuple(entries), missing=missing, complete=complete)
+            self._deliver(replace(batch, probes=tuple(probes), unchanged=tuple(unchanged)))
 
-    def _decoded(self, key: str, message: Message, now_us: int, live: bool) -> list[SeenState]:
+    def _reported_us(self, message: Message, now_us: int, live: bool) -> int:
+        """When the tracker wrote a record, by this machine's clock."""
         appended_us = message.timestamp()[1] * 1000
         if live:
             self._differences_us.append(now_us - appended_us)
-        reported_us = min(now_us, appended_us + min(self._differences_us, default=0))
+        return int(min(now_us, appended_us + min(self._differences_us, default=0)))
+
+    def _unchanged(self, key: str, message: Message, now_us: int, live: bool) -> list[tuple[StatesUnchanged, int]]:
+        reported_us = self._reported_us(message, now_us, live)
+        try:
+            told = self._records.decode_as(StatesUnchanged, message.value())
+        except DecodeError as error:
+            self._missing[key] = f"{Topic.VERSION_STATE}: how old states are can't be read: {error.message}"
+            return []
+        self._missing.pop(key, None)
+        return [(told, reported_us)]
+
+    def _decoded(self, key: str, message: Message, now_us: int, live: bool) -> list[SeenState]:
+        reported_us = self._reported_us(message, now_us, live)
         body = message.value()
         if not body:
             return [SeenState(key, None, reported_us)]

@@ -7,6 +7,7 @@ from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import VersionState
+from modelcast.schemas.unchanged import StatesUnchanged
 
 
 class Reach(StrEnum):
@@ -20,11 +21,19 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SeenState:
-    """A model's state (None: it is gone). ``appended_us``: when the tracker wrote it, by this machine's clock."""
+    """A model's state (None: it is gone).
+
+    Attributes:
+        model: its name.
+        state: as it is, also where it was renewed since it was said.
+        appended_us: when the tracker wrote it, by this machine's clock.
+        said_us: when it was said, tracker's clock; 0: as ``state`` says.
+    """
 
     model: str
     state: VersionState | None
     appended_us: int
+    said_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class NewsBatch:
         tracker_seconds: seconds since any tracker told that it lives; None: not known.
         complete: the names of all models, once all of the topic was read anew: others are gone; else None.
         probes: what trackers told of probes.
+        unchanged: what trackers told of states that have not changed, with when they wrote it, as ``appended_us``.
     """
 
     source: str
@@ -52,3 +62,4 @@ class NewsBatch:
     tracker_seconds: float | None = None
     complete: frozenset[str] | None = None
     probes: tuple[SeenProbe, ...] = ()
+    unchanged: tuple[tuple[StatesUnchanged, int], ...] = ()

@@ -65,7 +65,7 @@ def _look(view: RedisView, *, beats: bool, states: bool) -> NewsBatch:
     except RedisUnavailable as error:
         return NewsBatch("redis", Reach.AWAY, missing=(f"{error.message}: lists of pods and workers are not shown",))
     now_us = time.time_ns() // 1000
-    seen = tuple(SeenState(s.value.model, s.value, now_us - round(s.age_seconds * 1_000_000)) for s in found)
+    seen = tuple(SeenState(s.value.model, s.value, now_us - round(s.age_seconds * 1_000_000), s.said_us) for s in found)
     by_region: dict[str, tuple[Worker, ...]] | None = None
     if heard is not None:
         workers: dict[str, list[Worker]] = defaultdict(list)

@@ -3,33 +3,14 @@
 import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
 import { clock, duration, number, plural, utc, version } from "./format.js";
 import { Waterfall } from "./model.js";
+import { useAsked } from "./models.js";
 import { EntryList } from "./now.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
-import { ask, nowUs, store } from "./store.js";
+import { nowUs, store } from "./store.js";
 
 const SPANS = [["1 h", 3600], ["6 h", 6 * 3600], ["1 d", 86400], ["7 d", 7 * 86400], ["30 d", 30 * 86400]];
 const STEPS = 2000;
-const WAIT_MS = 200;
 const MEANS = { CONFIRMED: "reports before and after agree", BETWEEN: "it changed between two reports", UNKNOWN: "not known" };
-
-/** An answer that is asked for again when its path changes; the last one stays meanwhile. */
-function useAsked(path) {
-  const [answer, setAnswer] = useState({});
-  useEffect(() => {
-    if (!path) return undefined;
-    let over = false;
-    const timer = setTimeout(async () => {
-      try {
-        const body = await ask(path);
-        if (!over) setAnswer({ body });
-      } catch (error) {
-        if (!over) setAnswer((before) => ({ ...before, error: error.message }));
-      }
-    }, WAIT_MS);
-    return () => { over = true; clearTimeout(timer); };
-  }, [path]);
-  return answer;
-}
 
 const text = (piece) => (piece.certainty === "BETWEEN" ? `${version(piece.version)} or ${version(piece.after)}` : piece.certainty === "UNKNOWN" ? "?" : version(piece.version));
 

@@ -1,8 +1,9 @@
 // MODEL: one model everywhere: its rollout by stage, its regions worst first, its pods, its log.
 
-import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.mjs";
 import { Actions } from "./actions.js";
 import { clock, duration, number, plural, size, utc, version } from "./format.js";
+import { Lags } from "./lags.js";
 import { Bar, useAnswer } from "./models.js";
 import { EntryList, Problems } from "./now.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
@@ -15,6 +16,19 @@ const shortest = 10;
 const endOf = (span, untilMs) => span.ended_ms ?? Math.max(untilMs, span.begun_ms);
 const tookMs = (each, untilMs) => Math.max(0, ...each.spans.map((span) => endOf(span, untilMs(each))));
 
+/** What took the most of a region's time, and how much of it. */
+function largest(each, untilMs) {
+  const whole = tookMs(each, untilMs) || 1, main = each.spans.filter((span) => MAIN.includes(span.stage));
+  const [first] = main.map((span) => [span.stage, endOf(span, untilMs(each)) - span.begun_ms]).sort((a, b) => b[1] - a[1]);
+  return first ? ` (${first[0]} ${Math.round((100 * first[1]) / whole)} %)` : "";
+}
+
+/** "p50 9 s (fetch 71 %), p95 31 s (fetch 88 %)" over the regions, slowest first. */
+function shares(slowest, untilMs) {
+  const at = (share) => slowest[Math.max(0, slowest.length - 1 - Math.min(slowest.length - 1, Math.floor(share * slowest.length)))];
+  return ["p50", "p95"].map((name) => { const each = at(Number(name.slice(1)) / 100); return `${name} ${duration(tookMs(each, untilMs) / 1000)}${largest(each, untilMs)}`; }).join(", ");
+}
+
 function figures(each, untilMs) {
   const told = each.spans.filter((span) => span.ended_ms === null || span.ended_ms - span.begun_ms >= SHOWN_MS);
   return told.map((span) => {
@@ -26,7 +40,7 @@ function figures(each, untilMs) {
 }
 
 /** When each stage ran, from when each region accepted the generation, by the region's own clock; the slowest first. */
-export function Waterfall({ regions, generation, overUs = 0 }) {
+export function Waterfall({ regions, generation, overUs = 0, entry = null }) {
   const [all, setAll] = useState(false);
   const timed = regions.filter((each) => each.spans.length && each.aspired_generation === generation);
   if (!timed.length) return null;
@@ -37,6 +51,7 @@ export function Waterfall({ regions, generation, overUs = 0 }) {
     style=${{ left: `${(100 * Math.max(0, span.begun_ms)) / longest}%`, width: `${(100 * (endOf(span, untilMs(each)) - Math.max(0, span.begun_ms))) / longest}%` }} title=${`${span.stage}: ${duration((endOf(span, untilMs(each)) - span.begun_ms) / 1000)}`}></span>`;
   return html`<section aria-label="stages"><div class="bar"><h2>Rollout of generation ${generation}, by stage</h2>
       <span class="choice">${[[false, `slowest ${shortest}`], [true, "all"]].map(([value, label]) => html`<button type="button" aria-pressed=${all === value} onClick=${() => setAll(value)}>${label}</button>`)}</span></div>
+    <p class="notes">${entry ? html`${entry.kind.toLowerCase()} ${version(entry.version)}, <${Ago} us=${entry.at_us} />${entry.by ? html` by <${Said} text=${entry.by} max=${60} />` : ""}${entry.why ? html` <q><${Said} text=${entry.why} max=${100} /></q>` : ""} · ` : ""}${plural(timed.length, "region")}: ${shares(slowest, untilMs)}</p>
     <p class="stages-key">${stages.map((name, place) => html`<span><i class=${`s s${place % 8}`} aria-hidden="true"></i>${name.replaceAll("_", " ")}</span>`)}<span><i class="s s4 open" aria-hidden="true"></i>under way</span></p>
     <table class="table stages"><thead><tr><th scope="col">region</th><th scope="col">stages, from when the region had read the log</th><th scope="col">in all</th></tr></thead>
     <tbody>${shown.map((each) => html`<tr key=${each.region}><th scope="row">${each.region}</th>
@@ -46,15 +61,18 @@ export function Waterfall({ regions, generation, overUs = 0 }) {
 }
 
 function Pods({ model, region }) {
-  const { body, error } = useAnswer(`models/${model}/regions/${region}/pods?limit=200`, (name) => name === model);
+  const [limit, setLimit] = useState(100);
+  const kept = useRef(null); // the list stays while a longer one is on its way
+  const { body: newer, error } = useAnswer(`models/${model}/regions/${region}/pods?limit=${limit}`, (name) => name === model);
+  const body = (kept.current = newer ?? kept.current);
   if (error) return html`<p>${error}</p>`;
   if (!body) return html`<p>Loading the pods of ${region}…</p>`;
   if (!body.total) return html`<p>No list of pods: ${body.fresh.redis === "live" ? `${region} reported none` : "Redis can't be read"}.</p>`;
-  return html`<section aria-label=${`pods of ${region}`}><h3>${plural(body.total, "pod")} in ${region}</h3>
+  return html`<section aria-label=${`pods of ${region}`}><h3>${plural(body.total, "pod")} in ${region}${body.pods_age_seconds === null ? "" : `, as reported ${duration(body.pods_age_seconds)} ago`}</h3>
     <table class="table"><thead><tr><th scope="col">pod</th><th scope="col">state</th><th scope="col">version</th><th scope="col">generation</th><th scope="col">read back</th><th scope="col">where</th><th scope="col">note</th></tr></thead>
     <tbody>${body.pods.map((pod) => html`<tr key=${pod.pod}><th scope="row"><bdi>${pod.pod}</bdi></th><td data-label="state">${pod.state}</td><td data-label="version">${version(pod.version)}</td>
       <td data-label="generation">${pod.generation || "—"}</td><td data-label="read back"><${Ago} us=${pod.read_at_us} /></td><td data-label="where"><bdi>${[pod.kind, pod.fleet, pod.zone].filter(Boolean).join(" · ") || "—"}</bdi></td><td data-label="note"><${Said} text=${pod.error} /></td></tr>`)}</tbody></table>
-    ${body.next && html`<p>More pods are there: <code>modelcast get pods</code> lists them all.</p>`}</section>`;
+    ${body.next && (limit < 1000 ? html`<p><button type="button" onClick=${() => setLimit(1000)}>show more (${number(body.total - body.pods.length)} left)</button></p>` : html`<p>${number(body.total - body.pods.length)} more: <${Command} text=${`modelcast get pods ${model} --region ${region}`} /></p>`)}</section>`;
 }
 
 function Fetch({ each }) {
@@ -67,6 +85,15 @@ function why(each) {
   const refused = each.refused_version === null ? "" : `refuses ${each.refused_version}`;
   const out = each.left_out ? `left out: ${each.left_out}` : "";
   return [held, out, refused, each.error || each.rollover || each.way].filter(Boolean).join(" · ");
+}
+
+/** Which version how many regions serve, and which some refuse. */
+function Versions({ regions }) {
+  const count = (of) => Object.entries(regions.map(of).filter((each) => each !== null && each !== undefined).reduce((all, each) => ({ ...all, [each]: (all[each] ?? 0) + 1 }), {})).sort((a, b) => b[0] - a[0]);
+  const counted = regions.filter((each) => each.counted), none = counted.filter((each) => each.served_version === null).length;
+  const told = (rows) => rows.map(([name, many]) => `${name} in ${plural(many, "region")}`).join(", ");
+  const served = told(count((each) => each.counted ? each.served_version : null)), refused = told(count((each) => each.refused_version));
+  return html`<p class="notes">serving ${served || "nowhere"}${none ? `; of ${plural(none, "region")} no one version is known` : ""}${refused ? ` · refused: ${refused}` : ""}</p>`;
 }
 
 /** One line a region (or, in a region, a model). */
@@ -91,17 +118,20 @@ export function Model({ name }) {
   if (!body || !store.loaded) return html`<p>Loading ${name}…</p>`;
   const { model } = body;
   const latest = version(model.latest_version);
+  const newest = Math.max(0, ...body.regions.map((each) => each.aspired_generation));
   return html`<section class=${`verdict w-${model.status}`} aria-label="verdict">
       <p class="sentence"><${Badge} status=${model.status} /> ${number(model.serving)} of ${plural(model.counted, "region")} serve the aspired version; the latest version is ${latest}</p>
       <p class="notes">consistent version ${model.consistent_version === null ? `none${model.last_consistent_version ? `, last ${model.last_consistent_version}` : ""} ` : html`${model.consistent_version} since <${Ago} us=${model.consistent_since_us} ago=${false} /> `}
         · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"} · the tracker spoke of it <${Ago} us=${model.reported_at_us} /></p>
+      <${Versions} regions=${body.regions} />
       ${model.alarm && html`<p class="alarm"><b>ALARM</b> <${Said} text=${model.alarm} /></p>`}
     </section>
     ${body.problems.length ? html`<section aria-label="what is wrong"><h2>What is wrong</h2><${Problems} ids=${body.problems.map((each) => each.id)} find="" /></section>` : null}
+    <${Lags} key=${name} model=${name} />
     <section aria-label="regions"><h2>${plural(body.regions_total, "region")}, worst first</h2>${model.regions_omitted ? html`<p>${plural(model.regions_omitted, "more region")} did not fit into what the tracker says.</p>` : null}
       <${PairTable} rows=${body.regions} name="region" chosen=${region} choose=${(each) => setRegion(each === region ? "" : each)} /></section>
     ${region && body.regions.some((each) => each.region === region) ? html`<${Pods} model=${name} region=${region} />` : null}
-    <${Waterfall} regions=${body.regions} generation=${Math.max(0, ...body.regions.map((each) => each.aspired_generation))} />
+    <${Waterfall} regions=${body.regions} generation=${newest} entry=${body.entries.find((each) => each.generation === newest) ?? null} />
     <section aria-label="log"><h2>Who, when, why</h2>${body.entries.length ? html`<${EntryList} entries=${body.entries} max=${20} />` : html`<p>The log can't be read from here. <${Command} text=${`modelcast history ${name}`} /></p>`}</section>
     <section aria-label="commands"><h2>What to type</h2>
       <${Actions} key=${name} model=${name} regions=${body.regions.map((each) => each.region)} generation=${model.head_generation} />

@@ -33,6 +33,25 @@ export function useAnswer(path, concerns) {
   return answer.path === path ? answer : {};
 }
 
+/** An answer that is asked for again when its path changes; the last one stays meanwhile. */
+export function useAsked(path) {
+  const [answer, setAnswer] = useState({});
+  useEffect(() => {
+    if (!path) return undefined;
+    let over = false;
+    const timer = setTimeout(async () => {
+      try {
+        const body = await ask(path);
+        if (!over) setAnswer({ body });
+      } catch (error) {
+        if (!over) setAnswer((before) => ({ ...before, error: error.message }));
+      }
+    }, 200);
+    return () => { over = true; clearTimeout(timer); };
+  }, [path]);
+  return answer;
+}
+
 function chosen(find) {
   const text = find.trim(), status = text.toUpperCase();
   if (!text) return "";

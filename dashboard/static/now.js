@@ -101,7 +101,7 @@ function VerdictBox({ find, setFind }) {
   const reading = { live: "Kafka read to its end", "catching up": "Kafka is being read", starting: "Kafka is being asked", away: "Kafka is away" }[fresh.kafka];
   return html`<section class=${`verdict w-${verdict.status}`} aria-label="verdict">
     <p class="sentence"><${Badge} status=${verdict.status} label=${verdict.label} /> ${live() ? "" : `As of ${clock(nowUs(), nowUs())}: `}${verdict.sentence}</p>
-    <p class="notes">${[...verdict.notes, reading].join(" · ")}</p>
+    <p class="notes">${[...verdict.notes, reading].join(" · ")}${fresh.changed_us ? html` · last change <${Ago} us=${fresh.changed_us} />` : ""}</p>
     <p class="counts">${counts} ${find ? html`<button type="button" class="count all" onClick=${() => setFind("")}>all …</button>` : null} <${Copy} text=${asText()} label="copy as text" name="copy the verdict as text" /></p>
   </section>`;
 }

@@ -1,3 +1,15 @@
 """What is shown, as values: pure, `now` is passed in."""
 
-__all__ = ["entries", "grid", "overview", "pairs", "probe", "problems", "rollouts", "trends", "verdict"]
+__all__ = [
+    "disks",
+    "entries",
+    "grid",
+    "overview",
+    "pairs",
+    "probe",
+    "problems",
+    "rollouts",
+    "takeovers",
+    "trends",
+    "verdict",
+]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from modelcast.dashboard.view.pairs import ModelView, Pair, make_pair
 from modelcast.schemas.records import RegionHeartbeat, VersionState
 from modelcast.schemas.statuses import TROUBLE, Limits, Status, worst
+from modelcast.schemas.unchanged import StatesUnchanged, renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +36,34 @@ class Overview:
     revision: int = 0
     shape: int = 0
 
-    def take(self, state: VersionState, appended_us: int, now_us: int, source: str) -> tuple[Pair, ...]:
+    def take(
+        self, state: VersionState, appended_us: int, now_us: int, source: str, said_us: int = 0
+    ) -> tuple[Pair, ...]:
         """Take in a model's state.
+
+        Args:
+            state: as it is, also where it was renewed since it was said.
+            appended_us: when the tracker wrote it, by this machine's clock.
+            now_us: UTC microseconds.
+            source: ``kafka`` or ``redis``.
+            said_us: when it was said, tracker's clock; 0: as ``state`` says.
 
         Returns:
             The pairs whose status is another one now, or that are new.
         """
         before = self.models.get(state.model)
-        if before is not None and state.updated_at_us < before.state.updated_at_us and source != before.source:
+        said_us = said_us or state.updated_at_us
+        if (
+            before is not None
+            and source != before.source
+            and (said_us, state.updated_at_us) < (before.said_us, before.state.updated_at_us)
+        ):
             return ()  # the other source is behind
         pairs = {
             row.region: make_pair(state, row, before.pairs.get(row.region) if before else None, now_us, self.limits)
             for row in state.regions
         }
-        waiting_us = max(0, state.updated_at_us - state.as_of_us) if state.as_of_us else 0
-        view = _view(replace(state, regions=()), pairs, appended_us - waiting_us, source)
+        view = _view(replace(state, regions=()), pairs, appended_us - _waiting_us(state), source, said_us)
         self.models[state.model] = view
         if before is None or before.pairs.keys() != pairs.keys():
             self.shape += 1
@@ -63,6 +77,32 @@ class Overview:
         if before is None or changed or _news(before) != _news(view):
             self.revision += 1
         return changed
+
+    def renew(self, told: StatesUnchanged, appended_us: int, now_us: int) -> tuple[Pair, ...]:
+        """Take in what is told of states that have not changed.
+
+        Returns:
+            The pairs whose status is another one now.
+        """
+        changed: list[Pair] = []
+        for row in told.models:
+            view = self.models.get(row.model)
+            if view is None or view.said_us != row.said_at_us or view.state.updated_at_us >= told.updated_at_us:
+                continue
+            said = replace(view.state, updated_at_us=view.said_us, regions=tuple(p.row for p in view.pairs.values()))
+            state = renewed(said, told, row)
+            if state is None:
+                continue  # of another registry
+            pairs = {
+                each.region: make_pair(state, each, view.pairs[each.region], now_us, self.limits)
+                for each in state.regions
+            }
+            changed += [pair for region, pair in pairs.items() if pair.status is not view.pairs[region].status]
+            appended = appended_us - _waiting_us(state)
+            self.models[row.model] = _view(replace(state, regions=()), pairs, appended, view.source, view.said_us)
+        if changed:
+            self.revision += 1
+        return tuple(changed)
 
     def drop(self, model: str) -> None:
         """Forget a model that is gone from the topic."""
@@ -86,7 +126,7 @@ class Overview:
                 for region, pair in view.pairs.items()
             }
             changed += [pair for region, pair in pairs.items() if pair.status is not view.pairs[region].status]
-            self.models[name] = _view(state, pairs, view.appended_us, view.source)
+            self.models[name] = _view(state, pairs, view.appended_us, view.source, view.said_us)
         if changed:
             self.revision += 1
         return tuple(changed)
@@ -118,13 +158,18 @@ class Overview:
         return max((view.appended_us for view in self.models.values()), default=0)
 
 
-def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str) -> ModelView:
+def _waiting_us(state: VersionState) -> int:
+    """For how long what was reported waited to be read, when the tracker wrote this."""
+    return max(0, state.updated_at_us - state.as_of_us) if state.as_of_us else 0
+
+
+def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str, said_us: int) -> ModelView:
     counted = [p for p in pairs.values() if p.counted]
     statuses = Counter(p.status for p in counted)
     troubled = tuple(p for p in counted if p.status in TROUBLE)
     until_us = min((p.until_us for p in pairs.values() if p.until_us), default=0)
     status = Status.ALARM if state.alarm else worst(statuses)
-    return ModelView(state, pairs, status, appended_us, source, until_us, statuses, troubled)
+    return ModelView(state, pairs, status, appended_us, source, until_us, statuses, troubled, said_us)
 
 
 def _news(view: ModelView) -> object:

@@ -44,6 +44,7 @@ class ModelView:
         until_us: when a pair's status changes by the clock alone; 0: never.
         statuses: how many counted pairs have each status.
         troubled: the counted pairs whose status a person wants to see.
+        said_us: when the state was said, tracker's clock; what is told of it since names it by that.
     """
 
     state: VersionState
@@ -54,6 +55,7 @@ class ModelView:
     until_us: int
     statuses: Mapping[Status, int]
     troubled: tuple[Pair, ...]
+    said_us: int
 
 
 def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:

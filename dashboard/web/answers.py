@@ -10,6 +10,7 @@ from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.probe import ProbeView
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.rollouts import Rollout
+from modelcast.dashboard.view.takeovers import TakeoverLine
 from modelcast.dashboard.view.verdict import OverviewVerdict
 from modelcast.dashboard.web.rows import ModelLine, PairLine, RegionLine, WorkerLine
 from modelcast.schemas.log.verbs import RULES
@@ -112,7 +113,15 @@ class Regions:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One region: its workers, and its models worst first."""
+    """One region: its workers, its models worst first, and what its long link is busy with.
+
+    Attributes:
+        link_bytes_per_second: what its fetches bring together.
+        link_bytes_per_second_max: the limit for the whole region; None: this dashboard's settings name none.
+        fetching: models that it fetches now, those with the most bytes left first.
+        group: how far its workers have read announcements; None: not known.
+        takeovers: when its models got another owner, newest first, since this dashboard was started.
+    """
 
     fresh: Freshness
     revision: int
@@ -120,6 +129,11 @@ class Region:
     workers: tuple[WorkerLine, ...]
     models: tuple[PairLine, ...]
     models_total: int
+    link_bytes_per_second: float
+    link_bytes_per_second_max: float | None
+    fetching: tuple[PairLine, ...]
+    group: GroupView | None
+    takeovers: tuple[TakeoverLine, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,13 @@ from modelcast.dashboard.web.paging import LIMIT_MAX, Key, fitting, limit_of, pa
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import NotFound, RedisUnavailable, UsageError
 from modelcast.schemas.names import check_model, check_region
+from modelcast.schemas.states import State
 from modelcast.schemas.statuses import TROUBLE, Status, rank
 
 BASE = "/api/v1"
 FOREVER_US = 2**62
+FETCHING_SHOWN = 20
+TAKEOVERS_SHOWN = 20
 T = TypeVar("T")
 
 
@@ -177,13 +180,23 @@ class Api:
         if region not in overview.regions:
             raise NotFound("the tracker knows of no such region", subject=region, hint="see /api/v1/regions")
         pairs = sorted((v.pairs[region] for v in overview.models.values() if region in v.pairs), key=_pair_key)
+        fetching = [p for p in pairs if p.status is not Status.SILENT and p.row.state is State.FETCHING]
+        fetching.sort(key=lambda p: p.row.bytes_moved - p.row.bytes_planned)
         answer = answers.Region(
             fresh=self._board.freshness(),
             revision=overview.revision,
             region=rows.region_line(overview, region),
-            workers=tuple(map(rows.worker_line, overview.workers.get(region, ()))),
+            workers=tuple(
+                rows.worker_line(each, self._board.disks.full_in_seconds(region, each.heartbeat.worker))
+                for each in overview.workers.get(region, ())
+            ),
             models=_pair_lines(pairs),
             models_total=len(pairs),
+            link_bytes_per_second=sum(p.row.bytes_per_second for p in fetching),
+            link_bytes_per_second_max=self._link_max(region),
+            fetching=_pair_lines(fetching[:FETCHING_SHOWN]),
+            group=next((g for g in self._groups.groups if g.group == f"modelcast-region-{region}"), None),
+            takeovers=tuple(t for t in self._board.takeovers if t.region == region)[:TAKEOVERS_SHOWN],
         )
         return self._answer(request, answer, cached=False)
 
@@ -247,6 +260,10 @@ class Api:
         except KeyError:
             hint = f"modelcast history {name}"
             raise NotFound("the tracker knows of no such model", subject=name, hint=hint) from None
+
+    def _link_max(self, region: str) -> float | None:
+        settings = self._settings.regions.get(region)
+        return settings.bandwidth_bytes_per_second if settings is not None else None
 
     def _answer(self, request: web.Request, answer: Any, *, cached: bool = True) -> web.Response:
         return self._bytes(request, dumps(answer), "application/json", cached=cached)

@@ -7,6 +7,7 @@ from modelcast.dashboard.view.entries import EntryLine
 from modelcast.infra.history import PairAt
 from modelcast.schemas.history.difference import VersionDifference
 from modelcast.schemas.history.generation import GenerationRecord
+from modelcast.schemas.history.lags import LagPoint
 from modelcast.schemas.history.lanes import GenerationTimes, Lane
 
 
@@ -54,3 +55,15 @@ class DiffAnswer:
 
     fresh: Freshness
     difference: VersionDifference
+
+
+@dataclass(frozen=True, slots=True)
+class LagsAnswer:
+    """How far behind a model's regions were in a span, up to where it is known, and what was written into its log."""
+
+    fresh: Freshness
+    model: str
+    from_us: int
+    to_us: int
+    points: tuple[LagPoint, ...]
+    entries: tuple[EntryLine, ...]

@@ -1,6 +1,7 @@
 """``/api/v1``: what was served when, and what differs between versions; from the origin store alone."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -9,9 +10,10 @@ from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.view.entries import entry_line
-from modelcast.dashboard.web.history_answers import AtAnswer, DiffAnswer, GenerationAnswer, HistoryAnswer
+from modelcast.dashboard.web.history_answers import AtAnswer, DiffAnswer, GenerationAnswer, HistoryAnswer, LagsAnswer
 from modelcast.infra.history import ModelHistory
 from modelcast.schemas.errors import NotFound, UsageError
+from modelcast.schemas.history.lags import lag_curve
 from modelcast.schemas.history.lanes import generation_times, lanes
 from modelcast.schemas.names import check_model, check_region, check_version
 
@@ -39,17 +41,14 @@ class HistoryApi:
         return [
             web.get(base + "/at", self.at),
             web.get(base + "/models/{model}/history", self.history),
+            web.get(base + "/models/{model}/lags", self.lags),
             web.get(base + "/models/{model}/generations/{generation}", self.generation),
             web.get(base + "/models/{model}/diff", self.diff),
         ]
 
     async def history(self, request: web.Request) -> web.Response:
         """What each region of a model served in a span."""
-        model, query = check_model(request.match_info["model"]), request.query
-        to_us = time_us(query["to"], "to") if "to" in query else time.time_ns() // 1000
-        from_us = time_us(query["from"], "from") if "from" in query else to_us - SPAN_US
-        if not 0 < to_us - from_us <= SPAN_US_MAX:
-            raise UsageError("no such span", subject="from, to", hint="from lies before to, by 31 days at most")
+        model, (from_us, to_us) = check_model(request.match_info["model"]), _span(request.query)
 
         def answer(history: ModelHistory) -> HistoryAnswer:
             recorded, entries = history.recorded(from_us, to_us), history.entries
@@ -66,6 +65,29 @@ class HistoryApi:
             )
 
         return _answer(await self._source.ask(model, answer))
+
+    async def lags(self, request: web.Request) -> web.Response:
+        """How far behind a model was in a span."""
+        model, (from_us, to_us) = check_model(request.match_info["model"]), _span(request.query)
+
+        def answer(history: ModelHistory) -> LagsAnswer:
+            entries = history.entries
+            there = [stored for stored in entries.values() if from_us <= stored.received_us <= to_us]
+            return LagsAnswer(
+                self._board.freshness(),
+                model,
+                from_us,
+                to_us,
+                lag_curve(history.recorded(from_us, to_us), entries, from_us, to_us),
+                tuple(entry_line(stored.entry, stored.received_us) for stored in there[-ENTRIES_MAX:]),
+            )
+
+        try:
+            return _answer(await self._source.ask(model, answer))
+        except NotFound:
+            if model not in self._board.overview.models:
+                raise
+            return _answer(LagsAnswer(self._board.freshness(), model, from_us, to_us, (), ()))  # nothing is archived
 
     async def at(self, request: web.Request) -> web.Response:
         """What regions of a model served at a time, and should have."""
@@ -102,6 +124,19 @@ class HistoryApi:
         return _answer(DiffAnswer(self._board.freshness(), await self._source.difference(model, before, after)))
 
 
+def _span(query: Mapping[str, str]) -> tuple[int, int]:
+    """From when to when, UTC microseconds: the last six hours where nothing is said.
+
+    Raises:
+        UsageError: it is no span, or too long.
+    """
+    to_us = time_us(query["to"], "to") if "to" in query else time.time_ns() // 1000
+    from_us = time_us(query["from"], "from") if "from" in query else to_us - SPAN_US
+    if not 0 < to_us - from_us <= SPAN_US_MAX:
+        raise UsageError("no such span", subject="from, to", hint="from lies before to, by 31 days at most")
+    return from_us, to_us
+
+
 def time_us(text: str, subject: str) -> int:
     """A time as microseconds, or as ISO 8601 has it (UTC where it names no zone).
 
@@ -123,7 +158,7 @@ def _version(text: str, subject: str) -> int:
     return check_version(int(text[:12]))
 
 
-def _answer(body: HistoryAnswer | AtAnswer | DiffAnswer | GenerationAnswer) -> web.Response:
+def _answer(body: HistoryAnswer | LagsAnswer | AtAnswer | DiffAnswer | GenerationAnswer) -> web.Response:
     response = web.Response(body=dumps(body), content_type="application/json", headers=NO_STORE)
     response.enable_compression()
     return response

@@ -70,6 +70,11 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
         history_answers.HistoryAnswer,
         [_MODEL, _FROM, _TO],
     ),
+    "/models/{model}/lags": (
+        "How far behind a model's regions were in a span.",
+        history_answers.LagsAnswer,
+        [_MODEL, _FROM, _TO],
+    ),
     "/models/{model}/generations/{generation}": (
         "How one generation of a model went.",
         history_answers.GenerationAnswer,

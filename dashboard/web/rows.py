@@ -86,16 +86,22 @@ class RegionLine:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLine:
-    """A worker of a region, by its last heartbeat."""
+    """A worker of a region, by its last heartbeat.
+
+    ``disk_full_in_seconds``: if its disk goes on filling as in the last hour; None: it does not, or is not known yet.
+    ``clock_ahead_seconds``: its clock before this machine's, less what the heartbeat took.
+    """
 
     worker: str
     heard_at_us: int
     started_at_us: int
     models_owned: int
     disk_free_bytes: int
+    disk_full_in_seconds: float | None
     cache_used_bytes: int
     origin_bytes_per_second: float
     draining: bool
+    clock_ahead_seconds: float
     software: dict[str, str]
 
 
@@ -178,7 +184,7 @@ def region_line(overview: Overview, region: str) -> RegionLine:
     )
 
 
-def worker_line(worker: Worker) -> WorkerLine:
+def worker_line(worker: Worker, full_in_seconds: float | None) -> WorkerLine:
     """A worker as it is answered."""
     beat = worker.heartbeat
     return WorkerLine(
@@ -187,9 +193,11 @@ def worker_line(worker: Worker) -> WorkerLine:
         started_at_us=beat.started_at_us,
         models_owned=beat.models_owned,
         disk_free_bytes=beat.disk_free_bytes,
+        disk_full_in_seconds=full_in_seconds,
         cache_used_bytes=beat.cache_used_bytes,
         origin_bytes_per_second=beat.origin_bytes_per_second,
         draining=beat.draining,
+        clock_ahead_seconds=(beat.sent_at_us - worker.heard_at_us) / 1_000_000,
         software=dict(beat.software),
     )
 

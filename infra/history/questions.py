@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from modelcast.infra.history.reader import HistoryReader
+from modelcast.infra.history.recent import RecentSource
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.schemas import keys
 from modelcast.schemas.errors import NotFound
@@ -28,25 +29,33 @@ class ModelHistory:
         registry: of the origin store.
         model: its name.
         known: the same as it was read before.
+        recent: what is not archived yet; None: only the archive answers.
 
     Raises:
         NotFound: nothing was ever published under that name.
     """
 
-    def __init__(self, registry: RegistryReader, model: str, known: "ModelHistory | None" = None) -> None:
-        self._registry, self._reader, self._model = registry, HistoryReader(registry.store), model
+    def __init__(
+        self,
+        registry: RegistryReader,
+        model: str,
+        known: "ModelHistory | None" = None,
+        recent: RecentSource | None = None,
+    ) -> None:
+        self._registry, self._model, self._recent = registry, model, recent
         tail = registry.tail(model, known.log if known is not None else None, partial=True)
         if not tail.log.head:
             raise tail.unread or NotFound(
                 "no such model", subject=model, hint="modelcast get models; modelcast publish MODEL PATH"
             )
         self.log: ModelLog = tail.log
+        self._reader = HistoryReader(registry.store, recent, tail.log.registry_id)
         self.entries: dict[int, StoredEntry] = {**(known.entries if known is not None else {}), **_stored(tail)}
         self._empty = registry.open_log(model)
 
     def read_on(self) -> "ModelHistory":
         """The same with what the log has got since."""
-        return ModelHistory(self._registry, self._model, self)
+        return ModelHistory(self._registry, self._model, self, self._recent)
 
     def at(self, at_us: int, region: str | None = None) -> tuple[PairAt, ...]:
         """One region, or all that were ever spoken of, at ``at_us`` (UTC microseconds)."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from modelcast.infra.history.recent import RecentSource
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.history.segments import SEGMENT_SIZE_MAX, ChangesSegment, decode_segment, lies_within
-from modelcast.schemas.history.timeline import Recorded
+from modelcast.schemas.history.timeline import Recorded, is_news
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ALL_OF_THEM, VersionChange
 from modelcast.schemas.statuses import Status
@@ -40,10 +41,12 @@ class HistoryReader:
 
     Args:
         store: the origin store.
+        recent: what is not archived yet; None: only the archive answers.
+        registry_id: whose changes count.
     """
 
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
+    def __init__(self, store: ObjectStore, recent: RecentSource | None = None, registry_id: str = "") -> None:
+        self._store, self._recent, self._registry_id = store, recent, registry_id
 
     def recorded(self, model: str, from_us: int, to_us: int) -> Recorded:
         """What is archived of a model that bears on the times from ``from_us`` to ``to_us``.
@@ -64,8 +67,10 @@ class HistoryReader:
             listed, through_us = self._list(partition, 0, until_us)
         first = max((n for n, each in enumerate(listed) if each.at_us <= from_us), default=0)
         segments: list[ChangesSegment] = []
+        to_the_end = True
         for each in listed[first:]:
             if each.at_us > until_us and _spoken_after(to_us, segments):
+                to_the_end = False
                 break
             if len(segments) >= SEGMENTS_MAX:
                 raise ContentError(
@@ -78,7 +83,30 @@ class HistoryReader:
                 segments.append(segment)
         ends = [c.changed_at_us for s in segments[-1:] for c in (*s.checkpoint, *s.changes)]
         later = [each.at_us for each in listed[first + len(segments) :]]
-        return Recorded(tuple(_of(model, segments)), max([through_us, *ends, *later], default=0))
+        recorded = Recorded(tuple(_of(model, segments)), max([through_us, *ends, *later], default=0))
+        return self._with_recent(model, segments, recorded) if to_the_end else recorded
+
+    def _with_recent(self, model: str, segments: list[ChangesSegment], recorded: Recorded) -> Recorded:
+        """The same with what is not archived yet, taken as the archive will take it."""
+        end = segments[-1] if segments else None
+        topic_id, end_offset = (end.topic_id, end.end_offset) if end is not None else ("", 0)
+        found = self._recent.since(model, topic_id, end_offset) if self._recent is not None else None
+        if found is None:
+            return recorded
+        stood = end.ends_with() if end is not None else {}
+        last_us = max((c.changed_at_us for c in stood.values()), default=0)
+        changes = list(recorded.changes)
+        ours = [c for c in found.changes if c.registry_id == self._registry_id]
+        if found.lost and stood:
+            first_us = min((c.changed_at_us for c in ours), default=last_us)
+            changes.append(VersionChange(self._registry_id, model, ALL_OF_THEM, Status.NONE, first_us, last_us))
+        for each in ours:
+            at_us = last_us = max(each.changed_at_us, last_us)  # another tracker's clock may be behind
+            change = replace(each, changed_at_us=at_us, confirmed_at_us=min(each.confirmed_at_us, at_us))
+            if is_news(change, stood.get((change.model, change.region))):
+                stood[change.model, change.region] = change
+                changes += [change] if change.model == model else []
+        return Recorded(tuple(changes), max(recorded.through_us, found.through_us))
 
     def _list(self, partition: int, from_us: int, until_us: int) -> tuple[list[_Listed], int]:
         """Segments from a time on up to the first after another, and up to when a mark says that all is archived."""

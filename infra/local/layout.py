@@ -70,10 +70,15 @@ def check_shape(regions: Iterable[str], pods_per_region: int) -> None:
         raise UsageError(f"{pods_per_region} pods a region", hint=f"give it 1 to {PODS_PER_REGION_MAX}")
 
 
-def modelcast_daemons(directory: Path, regions: Iterable[str], pods_per_region: int) -> tuple[Daemon, ...]:
-    """The tracker, the dashboard, and for each region its agent and its pods, each on a port of its own."""
+def modelcast_daemons(
+    directory: Path, regions: Iterable[str], pods_per_region: int, *, rollouts: bool = False
+) -> tuple[Daemon, ...]:
+    """The tracker, the dashboard, and for each region its agent and its pods, each on a port of its own.
+
+    With ``rollouts`` the rollout controller, too: nothing else needs it.
+    """
     names = list(regions)
-    ports = iter(free_ports(2 + len(names) * (1 + pods_per_region)))
+    ports = iter(free_ports(3 + len(names) * (1 + pods_per_region)))
 
     def agent(name: str, *arguments: str) -> Daemon:
         port = next(ports)
@@ -88,6 +93,8 @@ def modelcast_daemons(directory: Path, regions: Iterable[str], pods_per_region: 
     port = next(ports)
     shown = Daemon(DASHBOARD, ("run", "dashboard"), port, {"MODELCAST_DASHBOARD__PORT": str(port)})
     daemons = [agent("tracker", "tracker"), shown]
+    if rollouts:
+        daemons.append(agent("rollouts", "rollouts"))
     for region in names:
         daemons.append(agent(f"region-{region}", "region", region))
         for index in range(pods_per_region):
@@ -103,7 +110,7 @@ def dashboard_url(env: Mapping[str, str]) -> str:
     return f"http://{LOOPBACK}:{port}/" if port else ""
 
 
-def bucket_of(region: str) -> str:
+def bucket_name(region: str) -> str:
     """The regional bucket's name."""
     return f"modelcast-{region}"
 
@@ -135,7 +142,7 @@ def settings_env(
         prefix = f"MODELCAST_REGIONS__{region.upper()}__"
         pods = [daemon.url for daemon in daemons if daemon.name.startswith(f"pod-{region}-")]
         env |= {
-            prefix + "STORE__URL": f"s3://{bucket_of(region)}",
+            prefix + "STORE__URL": f"s3://{bucket_name(region)}",
             prefix + "STORE__ENDPOINT_URL": endpoint_url,
             prefix + "PODS": json.dumps(pods),
             prefix + "CACHE_DIR": str(directory / "regions" / region / "cache"),

@@ -1,7 +1,7 @@
 """The whole stack in one folder: servers, topics, daemons. It ends with the process that started it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from modelcast.infra.local.layout import (
     PODS_PER_REGION,
     REGIONS,
     Daemon,
-    bucket_of,
+    bucket_name,
     check_shape,
     inherited_env,
     modelcast_daemons,
@@ -57,6 +57,7 @@ class LocalStack:
         progress: Progress = SILENT,
         keep_objects: bool = False,
         service: type[DaemonService] = DaemonService,
+        rollouts: bool = False,
     ) -> Self:
         """Start everything and return once every part says that it is ready.
 
@@ -69,6 +70,7 @@ class LocalStack:
             progress: called with each step.
             keep_objects: S3's objects outlive it in ``directory``, as Kafka's log does.
             service: how a daemon is started.
+            rollouts: without ``daemons``: the rollout controller, too.
 
         Raises:
             UsageError: the shape makes no sense.
@@ -79,14 +81,24 @@ class LocalStack:
         directory = directory.absolute()
         stack = cls(directory, tuple(regions))
         try:
-            stack._start(pods_per_region, daemons, dict(extra_env or {}), progress, service, keep_objects=keep_objects)
+            stack._start(
+                lambda: (
+                    modelcast_daemons(directory, stack.regions, pods_per_region, rollouts=rollouts)
+                    if daemons is None
+                    else daemons
+                ),
+                dict(extra_env or {}),
+                progress,
+                service,
+                keep_objects=keep_objects,
+            )
         except BaseException:
             stack.stop(progress)
             raise
         return stack
 
     def _start(
-        self, pods_per_region: int, daemons: Sequence[Daemon] | None, extra_env: dict[str, str], progress: Progress,
+        self, choose: Callable[[], Sequence[Daemon]], extra_env: dict[str, str], progress: Progress,
         service: type[DaemonService], *, keep_objects: bool,
     ) -> None:  # fmt: skip
         began = time.monotonic()
@@ -102,10 +114,9 @@ class LocalStack:
         self.ready_seconds["redis"] = time.monotonic() - began
         self.services["kafka"] = kafka = KafkaServer.launch(self.directory / "kafka", progress=progress)
         s3.wait_ready()
-        s3.create_buckets([ORIGIN_BUCKET, *map(bucket_of, self.regions)])
+        s3.create_buckets([ORIGIN_BUCKET, *map(bucket_name, self.regions)])
         ready("s3", f"S3 answers at {s3.endpoint_url}")
-        if daemons is None:
-            daemons = modelcast_daemons(self.directory, self.regions, pods_per_region)
+        daemons = choose()  # its ports are free once the servers have theirs
         self.env = settings_env(
             directory=self.directory,
             regions=self.regions,

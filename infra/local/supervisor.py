@@ -113,6 +113,7 @@ def supervise(
             daemons=None if with_daemons else (),
             progress=steps,
             keep_objects=True,
+            rollouts=True,
         ) as stack:
             steps.update(env=stack.env, services=_pids(stack), ready=True, step="ready")
             report_line(f"ready after {stack.ready_seconds['all']:.1f} s")

@@ -120,8 +120,16 @@ ALARM = Gauge(
 )
 STATE_TIMESTAMP = Shown(
     "modelcast_state_timestamp_seconds",
-    "Of when the newest version-state of the model is that Kafka has from this tracker; 0: none yet.",
+    "When this tracker last told Kafka of the model: its state, or that it has not changed; 0: not yet.",
     ("model",),
+)
+HELD_SINCE = Shown(
+    "modelcast_held_since_timestamp_seconds",
+    "When the store received the entry that pins or pauses the model in a region; only of those that are held.",
+    ("model", "region"),
+)
+LARGEST_ARTIFACT = Shown(
+    "modelcast_largest_artifact_bytes", "Size of the largest among the models' latest versions; 0: none is known.", ()
 )
 MODEL_BEHIND_SINCE = Shown(
     "modelcast_model_behind_since_timestamp_seconds",

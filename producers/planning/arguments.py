@@ -73,12 +73,12 @@ def activation_of(activation: object) -> Activation:
 
 
 def verb_of(verb: object) -> CommandKind:
-    """A verb by its name, as in ``pin``; one that takes positions is said by ``Acceptor`` alone.
+    """A verb by its name, as in ``pin``; those that stand alone are said by ``Acceptor`` and ``RolloutCommander``.
 
     Raises:
         UsageError: there is none of that name.
     """
-    known = [kind for kind, rule in RULES.items() if not rule.takes_positions]
+    known = [kind for kind, rule in RULES.items() if not rule.stands_alone]
     for kind in known:
         if isinstance(verb, str) and verb.upper() == kind:
             return kind

@@ -7,7 +7,7 @@ from modelcast.schemas.errors import NotFound, Refused
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import check_version
-from modelcast.schemas.records import ALL_REGIONS, CommandTarget, ModelCommand
+from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
 
 Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
 
@@ -28,6 +28,24 @@ def check_command(log: ModelLog, command: ModelCommand) -> None:
         if RULES[command.kind].serves and target.version in log.quarantined:
             subject = f"{command.model}/{target.version}"
             raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")
+
+
+def check_earned(log: ModelLog, command: ModelCommand) -> None:
+    """Refuse to have a version served that never was, past its rollout: for models that are set to need one.
+
+    Raises:
+        Refused: it was never activated, by a publication, a promotion or a person. Going back is always allowed.
+    """
+    if command.kind not in {CommandKind.ACTIVATE, CommandKind.PIN}:
+        return
+    for target in command.targets:
+        served = {version for _, version in log.view(target.region).activations}
+        if served and target.version not in served:
+            subject = f"{command.model}/{target.version}"
+            raise Refused(
+                "this model's versions must earn their traffic", subject=subject,
+                hint=f"modelcast rollout start {subject}; or set rollout_only = false in [models.{command.model}]",
+            )  # fmt: skip
 
 
 def rollback_targets(regions: str | Sequence[str], last_consistent: int | None) -> Targets:

@@ -6,7 +6,7 @@ from modelcast.producers.planning.request import PublishRequest
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import VERSION_MAX
-from modelcast.schemas.records import DeltaHint, ModelUpdate
+from modelcast.schemas.records import Activation, DeltaHint, ModelUpdate
 
 JUMP_MAX = 1_000
 """Versions that a named one may leave out: a slip of the finger must not use up all that are left."""
@@ -92,6 +92,7 @@ def plan_publication(log: ModelLog, request: PublishRequest, event_id: str | Non
         )
     return (
         _quarantined(log, request)
+        or _unearned(log, request)
         or _used_up(log, request)
         or Claim(request.version if request.version is not None else log.next_version, log.head + 1)
     )
@@ -109,6 +110,19 @@ def _quarantined(log: ModelLog, request: PublishRequest) -> Conflict | None:
         subject=subject,
         hint=f"modelcast release {subject}, then publish again, if they are to be served after all",
         commanded_at=log.quarantined[max(same)],
+    )
+
+
+def _unearned(log: ModelLog, request: PublishRequest) -> Conflict | None:
+    """By the settings, versions of this model earn their traffic; the first has no other to be compared with."""
+    served = any(log.aspired_version(region) is not None for region in log.views)
+    if not request.must_earn or request.activation is not Activation.IMMEDIATE or not served:
+        return None
+    return Conflict(
+        "this model's versions must earn their traffic",
+        subject=request.model,
+        hint=f"publish with --rollout canary, or --activation staged; or set rollout_only = false in "
+        f"[models.{request.model}]",
     )
 
 

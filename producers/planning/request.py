@@ -36,6 +36,7 @@ class PublishRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     publisher: str = ""
     allow_version_jump: bool = False
+    must_earn: bool = False  # by the settings: no version is served at once where another one is
 
     @classmethod
     def asked(
@@ -49,6 +50,7 @@ class PublishRequest:
         labels: object,
         publisher: object,
         allow_version_jump: object,
+        must_earn: bool = False,
     ) -> "PublishRequest":
         """A request from what a caller gave, of whatever types.
 
@@ -64,6 +66,7 @@ class PublishRequest:
             labels=labels_of(labels),
             publisher=text_of("publisher", publisher),
             allow_version_jump=switch_of("allow_version_jump", allow_version_jump),
+            must_earn=must_earn,
         )
         if len(set(request.placement)) != len(request.placement):
             raise UsageError("a region stands twice in the placement", subject=request.model, hint="name it once")

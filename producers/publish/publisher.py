@@ -119,6 +119,7 @@ class Publisher(LogWriter):
             labels=labels,
             publisher=self._who("publisher", publisher),
             allow_version_jump=allow_version_jump,
+            must_earn=isinstance(model, str) and self._settings.model(model).rollout_only,
         )
         files = _path_of(path)
         pickles = switch_of("allow_pickle", allow_pickle) or self._settings.publish.allow_pickle

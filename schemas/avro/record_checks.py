@@ -3,11 +3,28 @@
 Every check raises ``BadValue``, which says the field and what it holds; the codec turns it into its own errors.
 """
 
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from modelcast.schemas.avro.traffic_checks import check_pod_counts, check_rollout_state, check_traffic_reading
+from modelcast.schemas.avro.value_checks import (
+    IDENTITY_CHARS_MAX,
+    LONG_MAX,
+    TIME_US_MAX,
+    BadValue,
+)
+from modelcast.schemas.avro.value_checks import need_count as _count
+from modelcast.schemas.avro.value_checks import need_digest_or_empty as _digest_or_empty
+from modelcast.schemas.avro.value_checks import need_identity as _identity
+from modelcast.schemas.avro.value_checks import need_matches as _matches
+from modelcast.schemas.avro.value_checks import need_numbers as _numbers
+from modelcast.schemas.avro.value_checks import need_rate as _rate
+from modelcast.schemas.avro.value_checks import need_rate_or_none as _rate_or_none
+from modelcast.schemas.avro.value_checks import need_time as _time
+from modelcast.schemas.avro.value_checks import need_version as _version
+from modelcast.schemas.avro.value_checks import need_version_or_none as _version_or_none
 from modelcast.schemas.digests import DIGEST_PATTERN
+from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.manifest import FILES_MAX
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN, VERSION_MAX
@@ -15,6 +32,7 @@ from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.records import (
     ALL_OF_THEM,
     ALL_REGIONS,
+    CommandKind,
     DeadLetter,
     LogPosition,
     ModelAck,
@@ -30,24 +48,18 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS
+from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
+from modelcast.schemas.traffic.steps_and_gates import PLAN_SIZE_MAX
+from modelcast.schemas.unchanged import UNCHANGED_MAX, StatesUnchanged
 
-LONG_MAX = 2**63 - 1
-TIME_US_MAX = 253_402_300_800_000_000
-"""Microseconds to the year 10000: later times break every calendar that would show them."""
 PODS_PER_PAGE_MAX = 1_000
 PAGES_MAX = 100
 """Pages of a snapshot: 100,000 pods of a region. What never completes is kept, so it must have an end."""
-IDENTITY_CHARS_MAX = 256
 SPANS_MAX = 64
 SPAN_MS_MAX = 10 * 366 * 24 * 3600 * 1000
 POSITIONS_MAX = 1_000
 
 _STATUS = re.compile(r"[A-Z]{2,16}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class BadValue(ValueError):
-    """A value that no record may hold."""
 
 
 def check(record: Record) -> None:
@@ -89,6 +101,11 @@ def _command(r: ModelCommand) -> None:
         if (target.version is not None) != rule.takes_version:
             raise BadValue(f"targets.version is {target.version!r}, which {r.kind} does not go with")
         _version_or_none("targets.version", target.version)
+        if (target.share is not None) != rule.takes_share:
+            raise BadValue(f"targets.share is {target.share!r}, which {r.kind} does not go with")
+        if not 0 <= (target.share or 0) <= SHARES:
+            raise BadValue(f"targets.share is {target.share}, not 0 to {SHARES}")
+    _rollout_fields(r)
     _time("requested_at_us", r.requested_at_us)
     if rule.takes_alias:
         _matches("alias", r.alias, ALIAS_PATTERN)
@@ -100,6 +117,22 @@ def _command(r: ModelCommand) -> None:
         raise BadValue(f"replaces holds {len(r.replaces)} of at most {POSITIONS_MAX}")
     for position in r.replaces:
         _position("replaces", position)
+
+
+def _rollout_fields(r: ModelCommand) -> None:
+    of_rollout = RULES[r.kind].change_rollout is not None
+    if bool(r.rollout) != of_rollout:
+        raise BadValue(f"rollout is {r.rollout[:80]!r}, which {r.kind} does not go with")
+    if of_rollout:
+        _identity("rollout", r.rollout)
+    if bool(r.plan) != (r.kind is CommandKind.ROLLOUT_START):
+        raise BadValue(f"plan holds {len(r.plan)} characters, which {r.kind} does not go with")
+    if len(r.plan) > PLAN_SIZE_MAX:
+        raise BadValue(f"plan holds {len(r.plan)} of at most {PLAN_SIZE_MAX} characters")
+    _digest_or_empty("evidence", r.evidence)
+    _time("not_before_us", r.not_before_us)
+    if r.not_before_us and r.kind is not CommandKind.ROLLOUT_STEP:
+        raise BadValue(f"not_before_us is set, which {r.kind} does not go with")
 
 
 def _ack(r: ModelAck) -> None:
@@ -183,6 +216,19 @@ def _version_state(r: VersionState) -> None:
         _region_state(region)
 
 
+def _states_unchanged(r: StatesUnchanged) -> None:
+    _identity("registry_id", r.registry_id)
+    _partition(r.partition)
+    for name in ("updated_at_us", "heard_at_us"):
+        _time(name, getattr(r, name))
+    if len(r.models) > UNCHANGED_MAX:
+        raise BadValue(f"models holds {len(r.models)} of at most {UNCHANGED_MAX}")
+    for row in r.models:
+        _matches("models.model", row.model, MODEL_PATTERN)
+        for name in ("said_at_us", "as_of_us", "read_at_us"):
+            _time(f"models.{name}", getattr(row, name))
+
+
 def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
     for name in (
@@ -194,7 +240,7 @@ def _region_state(r: RegionState) -> None:
         "reported_version",
     ):
         _version_or_none(f"regions.{name}", getattr(r, name))
-    for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation"):
+    for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation", "owner_epoch"):
         _count(f"regions.{name}", getattr(r, name))
     for name in ("pods_serving", "pods_expected"):
         _count(f"regions.{name}", getattr(r, name))
@@ -263,8 +309,7 @@ def _probe_answer(r: ProbeAnswer) -> None:
 def _probe_state(r: ProbeState) -> None:
     for name in ("registry_id", "probe_id", "worker"):
         _identity(name, getattr(r, name))
-    if not 0 <= r.partition < MODEL_PARTITIONS:
-        raise BadValue(f"partition is {r.partition}, not 0 to {MODEL_PARTITIONS - 1}")
+    _partition(r.partition)
     _rate("every_seconds", r.every_seconds)
     for name in ("sent_at_us", "updated_at_us", "answered_at_us"):
         _time(name, getattr(r, name))
@@ -285,12 +330,16 @@ _CHECKS: dict[type, Callable[..., None]] = {
     ModelAck: _ack,
     RegionHeartbeat: _heartbeat,
     VersionState: _version_state,
+    StatesUnchanged: _states_unchanged,
     VersionChange: _version_change,
     DeadLetter: _dead_letter,
     Statement: _statement,
     Probe: _probe,
     ProbeAnswer: _probe_answer,
     ProbeState: _probe_state,
+    PodCounts: check_pod_counts,
+    TrafficReading: check_traffic_reading,
+    RolloutState: check_rollout_state,
 }
 
 
@@ -302,58 +351,12 @@ def _entry(registry_id: str, event_id: str, model: str, generation: int) -> None
         raise BadValue(f"generation is {generation}; the first is 1")
 
 
+def _partition(number: int) -> None:
+    if not 0 <= number < MODEL_PARTITIONS:
+        raise BadValue(f"partition is {number}, not 0 to {MODEL_PARTITIONS - 1}")
+
+
 def _position(name: str, position: LogPosition) -> None:
     if not 1 <= position.generation <= LONG_MAX:
         raise BadValue(f"{name}.generation is {position.generation}; the first is 1")
     _matches(f"{name}.digest", position.digest, DIGEST_PATTERN)
-
-
-def _identity(name: str, value: str, chars_max: int = IDENTITY_CHARS_MAX) -> None:
-    if not 1 <= len(value) <= chars_max or _CONTROL.search(value):
-        raise BadValue(f"{name} is {value[:80]!r}, not 1 to {chars_max} characters in one line")
-
-
-def _matches(name: str, value: str, pattern: re.Pattern[str]) -> None:
-    if not pattern.fullmatch(value):
-        raise BadValue(f"{name} is {value[:80]!r}, not {pattern.pattern}")
-
-
-def _digest_or_empty(name: str, value: str) -> None:
-    if value:
-        _matches(name, value, DIGEST_PATTERN)
-
-
-def _version(name: str, value: int) -> None:
-    if not 1 <= value <= VERSION_MAX:
-        raise BadValue(f"{name} is {value}, not 1 to {VERSION_MAX}")
-
-
-def _version_or_none(name: str, value: int | None) -> None:
-    if value is not None:
-        _version(name, value)
-
-
-def _count(name: str, value: int) -> None:
-    if not 0 <= value <= LONG_MAX:
-        raise BadValue(f"{name} is {value}, which is no count")
-
-
-def _time(name: str, value: int) -> None:
-    if not 0 <= value < TIME_US_MAX:
-        raise BadValue(f"{name} is {value}, which is no time from 1970 to 9999 in microseconds")
-
-
-def _rate(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise BadValue(f"{name} is {value}, which is no rate")
-
-
-def _rate_or_none(name: str, value: float | None) -> None:
-    if value is not None:
-        _rate(name, value)
-
-
-def _numbers(name: str, values: Mapping[str, float]) -> None:
-    for key, value in values.items():
-        if not math.isfinite(value):
-            raise BadValue(f"{name}[{key[:80]!r}] is {value}, which is not finite")

@@ -10,13 +10,14 @@ from typing import Any, cast
 
 from fastavro.schema import parse_schema as parse_for_fastavro
 
-from modelcast.schemas import probes, records
+from modelcast.schemas import probes, records, unchanged
 from modelcast.schemas.avro.compatibility import incompatibilities
 from modelcast.schemas.avro.payload_walk import Walk, walk_of
 from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerprint_hex
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import DecodeError, UnknownSchema
+from modelcast.schemas.traffic import reports
 
 FOREIGN_MAX = 256
 """Schemas from elsewhere that a book takes in, so that they can't fill a reader's memory."""
@@ -30,12 +31,16 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             records.ModelAck,
             records.RegionHeartbeat,
             records.VersionState,
+            unchanged.StatesUnchanged,
             records.VersionChange,
             records.DeadLetter,
             records.Statement,
             probes.Probe,
             probes.ProbeAnswer,
             probes.ProbeState,
+            reports.PodCounts,
+            reports.TrafficReading,
+            reports.RolloutState,
         )
     }
 )

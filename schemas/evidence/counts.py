@@ -1,6 +1,6 @@
 """What is counted in one second and one stratum: requests, errors and slow answers of either version."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from modelcast.schemas.errors import ContentError
 
@@ -45,7 +45,13 @@ class Arm:
 
     def plus(self, other: "Arm") -> "Arm":
         """Both together."""
-        return Arm(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Arm(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.slow + other.slow,
+            self.slow_harmful + other.slow_harmful,
+            self.slow_harmless + other.slow_harmless,
+        )
 
 
 @dataclass(frozen=True, slots=True)

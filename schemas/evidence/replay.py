@@ -34,6 +34,11 @@ def replayed(evidence: Evidence) -> Verdict:
     return verdict(fold_counts(evidence.counts, evidence.plan), evidence.plan)
 
 
+def encode_verdict(found: Verdict) -> bytes:
+    """A verdict as JSON in one line: the same bytes for the same verdict, to the last bit of its floats."""
+    return json.dumps(asdict(found), sort_keys=True, separators=(",", ":")).encode()
+
+
 def encode_evidence(evidence: Evidence) -> bytes:
     """Evidence as bytes of format 1; the order of the counts is kept."""
     strata = list(dict.fromkeys(each.stratum for each in evidence.counts))

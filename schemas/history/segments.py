@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import fastavro
 
-from modelcast.schemas.avro.record_checks import BadValue, check
+from modelcast.schemas.avro.record_checks import check
+from modelcast.schemas.avro.value_checks import BadValue
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.records import VersionChange
 

@@ -1,3 +1,13 @@
 """The registry log: what an entry does to what regions should serve. Pure."""
 
-__all__ = ["chain", "fold", "region_view", "registry_id", "statements", "verbs"]
+__all__ = [
+    "chain",
+    "fold",
+    "growing",
+    "region_view",
+    "registry_id",
+    "rollout_position",
+    "rollouts",
+    "statements",
+    "verbs",
+]

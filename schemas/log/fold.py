@@ -14,17 +14,22 @@ from modelcast.schemas.errors import BrokenChain, ContentError, ForeignRegistry,
 from modelcast.schemas.log.chain import StatedEntry, chain, origin_digest
 from modelcast.schemas.log.growing import GrowingMapping, GrowingSequence
 from modelcast.schemas.log.region_view import RegionView
+from modelcast.schemas.log.rollouts import LoggedRollout, check_rollout, grant_of, superseded
 from modelcast.schemas.log.verbs import RULES, Order, Rule
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import (
     ALL_REGIONS,
     Activation,
+    CommandKind,
     CommandTarget,
     Entry,
     LogPosition,
     ModelCommand,
     ModelUpdate,
 )
+from modelcast.schemas.traffic.grant import RolloutPhase, TrafficGrant
+
+_SUPERSEDED_FROM = frozenset({RolloutPhase.RUNNING, RolloutPhase.HELD, RolloutPhase.PROMOTED})
 
 
 class Gap(ContentError):
@@ -75,6 +80,7 @@ class ModelLog:
     # digests[g - 1] is the running digest up to generation g; shorter than ``head`` only in a preview (``apply``).
     digests: Sequence[str] = field(default_factory=GrowingSequence)
     replaced: Mapping[str, int] = field(default_factory=dict)  # digest -> generation of the ACCEPT that gave it up
+    rollout: LoggedRollout | None = None  # the newest one, also once it is over
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -133,6 +139,10 @@ class ModelLog:
             refused_version=self._refused_version(view),
             quarantined=self.quarantined,
         )
+
+    def grant(self, region: str) -> TrafficGrant | None:
+        """What the newest rollout allows in ``region``; None: the region takes no part in one."""
+        return grant_of(self, region)
 
     def allowed(self, version: int, region: str) -> bool:
         """Whether the version's placement lets ``region`` (``ALL_REGIONS``: one never named) have it."""
@@ -248,6 +258,7 @@ class ModelLog:
         if entry.generation > self.head + 1:
             raise Gap(f"have {self.head}, met {entry.generation}", subject=self.model)
         folded = self._publish(entry) if isinstance(entry, ModelUpdate) else self._command(entry)
+        folded = self._superseding(folded, entry)
         event_ids = GrowingSequence.of(self.event_ids).plus(entry.event_id)
         generations = GrowingMapping.of(self.generations)  # ``extend`` refuses an event id that stands below
         if entry.event_id not in generations:
@@ -260,7 +271,7 @@ class ModelLog:
         Raises:
             ContentError: the version is taken, or a command names no target.
             NotFound: a command names a version that does not exist, or lacks one that it needs.
-            Refused: the version's placement leaves the target region out.
+            Refused: the version's placement leaves the target region out, or it does not fit the rollout.
         """
         if isinstance(entry, ModelUpdate):
             if entry.version in self.updates:
@@ -269,6 +280,8 @@ class ModelLog:
         if not entry.targets:
             raise ContentError("command names no target", subject=entry.model)
         rule = RULES[entry.kind]
+        if rule.change_rollout is not None:
+            check_rollout(self, entry, rule.change_rollout)
         if not rule.takes_version:
             return
         for target in entry.targets:
@@ -299,10 +312,37 @@ class ModelLog:
 
     def _command(self, command: ModelCommand) -> "ModelLog":
         log, rule = self, RULES[command.kind]
+        if rule.change_rollout is not None:
+            rollout = rule.change_rollout(self, command)
+            if rollout is None:
+                return self
+            log = replace(log, rollout=rollout)
         for target in command.targets:
             if not rule.takes_version or target.version in self.updates:
                 log = log._obey(rule, command, target)
         return log
+
+    def _superseding(self, after: "ModelLog", entry: Entry) -> "ModelLog":
+        """``after``, with the rollout ended if the entry decides what is served where the rollout takes part.
+
+        An immediate publication, an activation, a rollback or a pin does, and a quarantine of the candidate. What only
+        takes single regions out for a while does not: a pause, a quarantine of the control.
+        """
+        rollout = after.rollout
+        if rollout is None or rollout.phase not in _SUPERSEDED_FROM or rollout is not self.rollout:
+            return after
+        if isinstance(entry, ModelUpdate):
+            ends, at_us, what = entry.activation is Activation.IMMEDIATE, entry.published_at_us, f"{entry.version}"
+        else:
+            ends, at_us, what = RULES[entry.kind].serves, entry.requested_at_us, entry.kind.lower()
+            if entry.kind is CommandKind.QUARANTINE and rollout.candidate in after.quarantined:
+                return replace(after, rollout=superseded(rollout, entry.generation, at_us, "quarantined"))
+        if not ends:
+            return after
+        touched = [name for name, view in after.views.items() if view.generation == entry.generation]
+        if all(self.grant(name) is None for name in touched):
+            return after
+        return replace(after, rollout=superseded(rollout, entry.generation, at_us, f"superseded by {what}"))
 
     def _obey(self, rule: Rule, command: ModelCommand, target: CommandTarget) -> "ModelLog":
         def order(aspired: int | None) -> Order:

@@ -10,6 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from modelcast.schemas.log import rollouts
 from modelcast.schemas.log.region_view import RegionView
 from modelcast.schemas.records import CommandKind, LogPosition
 
@@ -56,11 +57,14 @@ class Rule:
         takes_version: each target names a version, which the log must hold.
         takes_alias: the command names an alias.
         takes_positions: the command names positions that the log does not hold; it has a command of its own.
+        takes_share: each target names a share of the requests.
         by_region: it may name some regions; otherwise it concerns the version or the model, and so all regions.
         serves: it has regions serve the version: placement must allow that there, and no quarantine may hold it.
         news: when it is written although it would change nothing.
         change_region: the region's view with the order folded in; None: no region is concerned.
         change_log: the log with the order folded in, for what no region's view holds.
+        change_rollout: the rollout with the command folded in, or None: the command is void. Such a verb has a command
+            of its own below ``modelcast rollout``.
     """
 
     help: str
@@ -69,11 +73,18 @@ class Rule:
     takes_version: bool = False
     takes_alias: bool = False
     takes_positions: bool = False
+    takes_share: bool = False
     by_region: bool = False
     serves: bool = False
     news: News = News.NEVER
     change_region: Callable[[RegionView, Order], RegionView] | None = None
     change_log: "Callable[[ModelLog, Order], ModelLog] | None" = None
+    change_rollout: rollouts.Change | None = None
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether the command line has a command of its own for it, and ``Commander.command`` does not take it."""
+        return self.takes_positions or self.change_rollout is not None
 
 
 def _activate(view: RegionView, order: Order) -> RegionView:
@@ -219,6 +230,54 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
             # A version's number may mean other bytes now, and a server of another make knows no more than the number.
             change_region=_reload,
             change_log=_accept,
+        ),
+        CommandKind.ROLLOUT_START: Rule(
+            help="Let a version earn its traffic bit by bit; it leaves by itself when it harms.",
+            question="Start a rollout of {model}/{version}?",
+            example="modelcast rollout start fraud/8 --strategy canary --key header:x-user",
+            takes_version=True,
+            news=News.ALWAYS,
+            change_rollout=rollouts.start_of,
+        ),
+        CommandKind.ROLLOUT_STEP: Rule(
+            help="Let the candidate of a rollout have other shares of the requests.",
+            question="Go on with the rollout of {model} at once?",
+            example="modelcast rollout skip fraud --reason 'the night is quiet'",
+            takes_share=True,
+            by_region=True,
+            news=News.ALWAYS,
+            change_rollout=rollouts.step_of,
+        ),
+        CommandKind.ROLLOUT_HOLD: Rule(
+            help="Leave a rollout at its shares until it is resumed.",
+            question="Hold the rollout of {model}?",
+            example="modelcast rollout hold fraud --reason 'payday'",
+            news=News.ALWAYS,
+            change_rollout=rollouts.hold_of,
+        ),
+        CommandKind.ROLLOUT_RESUME: Rule(
+            help="Let a rollout that is held go on.",
+            question="Resume the rollout of {model}?",
+            example="modelcast rollout resume fraud --reason 'payday is over'",
+            news=News.ALWAYS,
+            change_rollout=rollouts.resume_of,
+        ),
+        CommandKind.ROLLOUT_PROMOTE: Rule(
+            help="Serve the candidate of a rollout everywhere; the old version stays loaded for a while.",
+            question="Promote {model}/{version} everywhere?",
+            example="modelcast rollout promote fraud --reason 'seen enough'",
+            takes_version=True,
+            serves=True,
+            news=News.ALWAYS,
+            change_region=_activate,
+            change_rollout=rollouts.promote_of,
+        ),
+        CommandKind.ROLLOUT_ABORT: Rule(
+            help="End a rollout: the version before answers every request again.",
+            question="Abort the rollout of {model}?",
+            example="modelcast rollout abort fraud --reason 'wrong model'",
+            news=News.ALWAYS,
+            change_rollout=rollouts.abort_of,
         ),
     }
 )

@@ -37,7 +37,12 @@ BENCHES = {
         "tests.bench.serving.pods",
         "swaps, latency, processor time, memory: ours, Triton, MLServer, KServe, bare applications",
     ),
+    "choice": ("tests.bench.serving.choice", "choosing a version in the pod: with a rollout, without, the code absent"),
     "pod": ("tests.bench.serving.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
+    "start": (
+        "tests.bench.start",
+        "processor time of a command line that starts, beside an empty Python and its clients",
+    ),
 }
 
 

@@ -38,7 +38,11 @@ AIMS: dict[str, tuple[str, str, float]] = {
     "scrape_ms": ("a scrape of the tracker's metrics: processor", "ms", 100),
     "series": ("series of it", "", 10_000),
     "behind_cpu_percent": ("500 models behind: processor", "%", 1),
-    "behind_records_per_second": ("records without news a second", "", 0),
+    "behind_states_per_second": ("states said again without news, a second", "", 0),
+    "behind_bytes_per_second": ("what is told instead", "B/s", 5_000),
+    "quiet_cpu_percent": ("all is well and regions repeat themselves: processor", "%", 10),
+    "quiet_states_per_second": ("states said again without news, a second", "", 0),
+    "quiet_view_writes_per_second": ("writes to the live view", "/s", 400),
     "groups_200_cpu_ms": ("a look at 200 consumer groups: processor", "ms", 100),
 }
 
@@ -49,7 +53,9 @@ def parts(share: float) -> dict[str, Callable[[], dict[str, float]]]:
     return {
         "page": lambda: page.measure(models, regions),
         "watchers": lambda: watchers.measure(models, regions, 500, max(10, int(2000 * share))),
-        "tracker": lambda: trackers.scrape(models, regions) | trackers.hour_behind(models, regions),
+        "tracker": lambda: (
+            trackers.scrape(models, regions) | trackers.hour_behind(models, regions) | trackers.quiet(models, regions)
+        ),
         "roundtrip": lambda: _roundtrip(max(10, int(60 * share))),
     }
 

@@ -33,12 +33,12 @@ from confluent_kafka.admin import NewTopic
 from onnx import TensorProto, helper
 
 from modelcast.infra.kafka.client import consumer_properties, make_admin, make_producer
-from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_of
+from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_name
 from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import Settings, load_settings
 from modelcast.producers.publish.publisher import Publisher
-from modelcast.schemas.codec import decode_as
+from modelcast.schemas.codec import decode
 from modelcast.schemas.records import Activation, ModelAck, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
 from tests.bench.cpu import CpuMeter
@@ -103,12 +103,12 @@ class Listener:
             message = self._consumer.poll(0.5)
             if message is None or message.error() is not None:
                 continue
-            now, value = time.perf_counter(), message.value() or b""
+            now, record = time.perf_counter(), decode(message.value())
             with self._changed:
-                if message.topic() == Topic.VERSION_STATE:
-                    self.seen.states.append((now, decode_as(VersionState, value)))
-                else:
-                    self.seen.acks.append((now, decode_as(ModelAck, value)))
+                if isinstance(record, VersionState):
+                    self.seen.states.append((now, record))
+                elif isinstance(record, ModelAck):  # else a probe's answer
+                    self.seen.acks.append((now, record))
                 self._changed.notify_all()
 
     def first(self, condition: Callable[[VersionState], bool]) -> float:
@@ -173,7 +173,7 @@ def stack_on_real_files(folder: Path) -> Iterator[tuple[dict[str, str], dict[str
     gateway, s3 = start_versitygw(program, folder / "versitygw")
     try:
         client = client_for(s3.endpoint_url)
-        for bucket in (ORIGIN_BUCKET, *map(bucket_of, REGIONS)):
+        for bucket in (ORIGIN_BUCKET, *map(bucket_name, REGIONS)):
             client.create_bucket(Bucket=bucket)
         env = {"MODELCAST_STORES__ORIGIN__ENDPOINT_URL": s3.endpoint_url}
         env |= {f"MODELCAST_REGIONS__{r.upper()}__STORE__ENDPOINT_URL": s3.endpoint_url for r in REGIONS}

@@ -1,6 +1,5 @@
 """What a command costs before it does anything: libraries are imported by the commands that use them."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -9,10 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.servers.redis import RedisServer
-from modelcast.infra.redis_view import Batch, RedisMirror, Write
-from modelcast.infra.settings import Settings
-from modelcast.schemas.codec import encode
-from modelcast.schemas.records import VersionState
+from tests.support.servers.told_view import tell_of_a_model
 
 HEAVY = {"boto3", "botocore", "confluent_kafka", "faust", "aiokafka", "redis", "pydantic_settings", "structlog",
          "fastavro", "yaml", "asyncio", "numpy", "aiohttp", "prometheus_client",
@@ -101,20 +97,8 @@ NOT_FOR_AN_ANSWER = {"faust", "aiokafka", "aiohttp", "numpy", "scipy", "onnx", "
 def test_what_redis_tells_is_shown_without_the_libraries_of_those_who_wrote_it(what: str, tmp_path: Path) -> None:
     server = RedisServer.start(tmp_path)
     try:
-        _tell_of_a_model(server.url)
+        tell_of_a_model(server.url)
         env = {"MODELCAST_REDIS__URL": server.url, "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
         assert not imported("get", what, "-o", "json", **env) & NOT_FOR_AN_ANSWER
     finally:
         server.stop()
-
-
-def _tell_of_a_model(redis_url: str) -> None:
-    state = VersionState("a-registry", "fraud", 1, None, None, 0, None, 0.0, 0, 0, 1)
-
-    async def tell() -> None:
-        mirror = RedisMirror(Settings(redis={"url": redis_url}), "a-registry")  # type: ignore[arg-type]
-        write = Write(mirror.keys.model("fraud"), {"v": encode(state)}, 1)
-        assert await mirror.write(Batch((write,), {mirror.keys.models: frozenset({"fraud"})})) == 0
-        await mirror.close()
-
-    asyncio.run(tell())

@@ -11,7 +11,10 @@ from modelcast.cli.delta_extra import deltas_installed
 from modelcast.cli.examples import examples
 from tests.cli.conftest import Cli
 
-KAFKA = ("get", "wait", "topics", "regions forget", "dead-letters list", "dead-letters show", "dead-letters replay")
+KAFKA = (
+    *("get", "wait", "topics", "regions forget", "rollout start"),
+    *("dead-letters list", "dead-letters show", "dead-letters replay"),
+)
 ALONE = (
     *("demo", "up", "down", "top", "config show", "rollout forecast", "doctor"),
     *("delta make", "delta apply", "delta info"),

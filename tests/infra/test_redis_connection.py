@@ -18,8 +18,8 @@ pytestmark = pytest.mark.integration
 PASSWORD = "a password that nobody may see"
 
 
-def settings(url: str, ca: Path | None = None) -> Settings:
-    return Settings(redis=RedisSettings(url=url, ssl_ca_location=ca, timeout_seconds=5))  # type: ignore[arg-type]
+def settings(url: str, ca: Path | None = None, seconds: float = 5) -> Settings:
+    return Settings(redis=RedisSettings(url=url, ssl_ca_location=ca, timeout_seconds=seconds))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_plain_words_to_a_server_that_speaks_tls_are_named(front: tuple[TlsFront
 
 def test_tls_to_a_server_that_speaks_none_is_named(guarded: RedisServer) -> None:
     with pytest.raises(RedisUnavailable) as refused:
-        server_info(settings(f"rediss://127.0.0.1:{guarded.port}/0"))
+        server_info(settings(f"rediss://127.0.0.1:{guarded.port}/0", seconds=1))  # which never answers
     assert "redis.url" in refused.value.hint
 
 

@@ -4,18 +4,20 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 import redis
 
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.servers.redis import RedisServer
-from modelcast.infra.redis_view import Batch, RedisMirror, RedisView, Write
+from modelcast.infra.redis_view import Batch, RedisMirror, RedisView, Renewal, Write
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import RedisUnavailable
 from modelcast.schemas.records import ModelAck, PodReport, RegionHeartbeat, VersionState
 from modelcast.schemas.states import PodState, State
+from modelcast.schemas.unchanged import StatesUnchanged, UnchangedState
 
 pytestmark = pytest.mark.integration
 
@@ -167,3 +169,33 @@ def test_a_server_without_scripts_gets_plain_writes(tmp_path_factory: pytest.Tem
             assert view.model("fraud") is not None
     finally:
         server.stop()
+
+
+def test_a_state_that_has_not_changed_is_renewed_if_it_is_there(redis_url: str, registry_id: str) -> None:
+    said = replace(state(registry_id), updated_at_us=1_000_000, as_of_us=1_000_000)
+    row = UnchangedState("fraud", 1_000_000, 31_000_000, 0)
+    told = encode(StatesUnchanged(registry_id, 0, 31_000_000, 0, (row,)))
+
+    async def write(mirror: RedisMirror) -> None:
+        key = mirror.keys.model("fraud")
+        fields = {"v": encode(said), "u": b"tag"}
+        await mirror.write(
+            Batch((Write(key, fields, 5, age_us=60_000_000),), {mirror.keys.models: frozenset({"fraud"})})
+        )
+        assert await mirror.renew([Renewal(key, b"another", told, 5)]) == {key}
+        assert await mirror.renew([Renewal(key, b"tag", told, 4)]) == frozenset(), "a newer owner's: not ours to mend"
+        check(1_000_000, 60.0)
+        assert await mirror.renew([Renewal(key, b"tag", told, 5)]) == frozenset()
+        check(31_000_000, 0.0)
+        lost = mirror.keys.model("spam")
+        assert await mirror.renew([Renewal(lost, b"tag", told, 5)]) == {lost}
+        assert not redis.Redis.from_url(redis_url).exists(lost)
+
+    def check(updated_at_us: int, age_seconds: float) -> None:
+        with RedisView(settings_for(redis_url), registry_id) as view:
+            seen = view.model("fraud")
+        assert seen is not None
+        assert (seen.value.updated_at_us, seen.said_us) == (updated_at_us, 1_000_000)
+        assert age_seconds <= seen.age_seconds < age_seconds + 30
+
+    with_mirror(redis_url, registry_id, write)

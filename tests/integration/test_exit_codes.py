@@ -103,7 +103,7 @@ def test_6_a_store_or_kafka_that_nobody_answers_for(modelcast: CommandLine) -> N
         *("publish", "known", modelcast.model(2)), code=6, MODELCAST_STORES__ORIGIN__ENDPOINT_URL=f"http://{NOWHERE}"
     )
     assert away.seconds - launch_seconds < 30
-    no_kafka = {"MODELCAST_KAFKA__BOOTSTRAP_SERVERS": NOWHERE, "MODELCAST_KAFKA__TIMEOUT_SECONDS": "3"}
+    no_kafka = {"MODELCAST_KAFKA__BOOTSTRAP_SERVERS": NOWHERE, "MODELCAST_KAFKA__TIMEOUT_SECONDS": "1"}
     no_redis = {"MODELCAST_REDIS__URL": f"redis://{NOWHERE}/0"}
     modelcast("wait", "known/1", "--timeout", "20s", code=6, **no_kafka, **no_redis)
     assert "asking Redis instead" in modelcast("wait", "known/1", "--timeout", "20s", **no_kafka).err

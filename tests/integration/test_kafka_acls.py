@@ -23,13 +23,22 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420), pytest.mark.soak]
 
-PUBLISHER, OPERATOR, TRACKER, VIEWER = (f"modelcast-{role}" for role in ("publisher", "operator", "tracker", "viewer"))
+PUBLISHER, OPERATOR, TRACKER, ROLLOUTS, VIEWER = (
+    f"modelcast-{role}" for role in ("publisher", "operator", "tracker", "rollouts", "viewer")
+)
 EU, US = "modelcast-region-eu", "modelcast-region-us"
 REFUSED = "GROUP_AUTHORIZATION_FAILED"
-USERS = [PUBLISHER, OPERATOR, TRACKER, VIEWER, EU, US, "stranger"]
+USERS = [PUBLISHER, OPERATOR, TRACKER, ROLLOUTS, VIEWER, EU, US, "stranger"]
 READS = {
     PUBLISHER: {Topic.VERSION_STATE},
-    OPERATOR: {Topic.VERSION_STATE, Topic.DEAD_LETTERS, Topic.MODEL_UPDATES},
+    OPERATOR: {
+        Topic.VERSION_STATE,
+        Topic.VERSION_CHANGES,
+        Topic.DEAD_LETTERS,
+        Topic.MODEL_UPDATES,
+        Topic.ROLLOUT_STATE,
+        Topic.REGION_HEARTBEATS,
+    },
     TRACKER: {
         Topic.MODEL_UPDATES,
         Topic.MODEL_ACKS,
@@ -38,21 +47,29 @@ READS = {
         Topic.VERSION_CHANGES,
         Topic.PROBE_STATE,
     },
-    VIEWER: set(Topic) - {Topic.VERSION_CHANGES},
-    EU: {Topic.MODEL_UPDATES},
-    US: {Topic.MODEL_UPDATES},
+    ROLLOUTS: {Topic.MODEL_UPDATES, Topic.TRAFFIC_COUNTS, Topic.ROLLOUT_STATE},
+    VIEWER: set(Topic),
+    EU: {Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE},
+    US: {Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE},
     "stranger": set(),
 }
 WRITES = {
     PUBLISHER: {Topic.MODEL_UPDATES},
     OPERATOR: {Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS},
-    TRACKER: set(Topic) - {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},
+    TRACKER: {
+        Topic.MODEL_UPDATES,
+        Topic.VERSION_STATE,
+        Topic.VERSION_CHANGES,
+        Topic.PROBE_STATE,
+        Topic.DEAD_LETTERS,
+    },
+    ROLLOUTS: {Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE, Topic.DEAD_LETTERS},
     VIEWER: set(),
-    EU: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},
-    US: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},
+    EU: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.TRAFFIC_COUNTS},
+    US: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.TRAFFIC_COUNTS},
     "stranger": set(),
 }
-GROUPS = {EU: {EU}, US: {US}, TRACKER: {TRACKER}}
+GROUPS = {EU: {EU}, US: {US}, TRACKER: {TRACKER}, ROLLOUTS: {ROLLOUTS}}
 PATIENCE_SECONDS = 60.0
 
 
@@ -131,7 +148,7 @@ def _allowed(every: list[tuple[str, Topic]], may: list[bool]) -> dict[str, set[T
 
 
 def test_nobody_moves_the_place_of_another_reader(kafka_with_acls: SecuredKafka) -> None:
-    groups = [EU, US, TRACKER]
+    groups = [EU, US, TRACKER, ROLLOUTS]
     with ThreadPoolExecutor(8) as threads:
         may = {
             user: threads.map(lambda group, user=user: may_use_group(kafka_with_acls, user, group), groups)

@@ -53,8 +53,8 @@ def mutual(broker: TlsKafka, **changes: str) -> dict[str, str]:
     }
 
 
-def settings_of(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> Settings:
-    for name, value in {**env, "MODELCAST_KAFKA__TIMEOUT_SECONDS": "10"}.items():
+def settings_of(monkeypatch: pytest.MonkeyPatch, env: dict[str, str], seconds: float = 10) -> Settings:
+    for name, value in {**env, "MODELCAST_KAFKA__TIMEOUT_SECONDS": str(seconds)}.items():
         monkeypatch.setenv(name, value)
     return load_settings()
 
@@ -137,8 +137,11 @@ def wrong(broker: TlsKafka, other_ca: Path) -> dict[str, tuple[dict[str, str], s
 )
 def test_what_is_wrong_is_named(which: str, broker: TlsKafka, other_ca: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env, told, place = wrong(broker, other_ca)[which]
-    with pytest.raises(KafkaUnavailable) as refused:
-        describe(settings_of(monkeypatch, env))
+    for seconds in (2, 20):  # all of the time is waited out: a busy machine may need more than the first
+        with pytest.raises(KafkaUnavailable) as refused:
+            describe(settings_of(monkeypatch, env, seconds))
+        if told in str(refused.value) and place in refused.value.hint:
+            break
     assert told in str(refused.value)
     assert place in refused.value.hint
     assert not [secret for secret in (*SECRETS, "wrong") if secret in str(refused.value)]

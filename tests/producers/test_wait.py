@@ -30,7 +30,8 @@ from modelcast.schemas.codec import MARKER, encode
 from modelcast.schemas.errors import ExitCode, KafkaUnavailable, NotConverged, Quarantined, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.topics import Topic
+from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.unchanged import UNCHANGED_KEYS, StatesUnchanged, UnchangedState
 from tests.producers.planning.test_convergence import FETCHING, LOADING, REFUSING, SERVING, state
 from tests.schemas.avro.foreign_schemas import EXTRAS, with_every_kind_of_field, written
 
@@ -288,7 +289,7 @@ def test_while_nothing_comes_nothing_is_asked_and_news_end_it_at_once(
         asked.append("log")
         return ""
 
-    for seconds in (1.0, 3.0):
+    for seconds in (1.0, 2.5):
         asked.clear()
         with pytest.raises(NotConverged):
             wait_for(settings, tracker.model, 7, timeout_seconds=seconds, refused=refused)
@@ -302,7 +303,7 @@ def test_while_nothing_comes_nothing_is_asked_and_news_end_it_at_once(
 
     thread = threading.Thread(target=follow)
     thread.start()
-    time.sleep(1)
+    time.sleep(0.5)
     tracker.say(eu=SERVING)
     told = time.monotonic()
     thread.join(30)
@@ -367,3 +368,19 @@ def test_where_kafka_is_away_an_old_or_unfinished_state_in_redis_ends_as_before(
     view.say(eu=REFUSING)
     with pytest.raises(Quarantined):
         wait_for(view.settings, view.model, 7, timeout_seconds=30, refused=str)
+
+
+def test_a_state_that_was_said_long_before_and_is_told_to_hold_is_enough(
+    settings: Settings, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.producers.wait.BACK_OFFSETS", 2)
+    said = tracker.say(eu=SERVING)
+    partition = partition_of(tracker.model)
+    for second in (30, 60, 90):
+        at_us = said.updated_at_us + second * 1_000_000
+        row = UnchangedState(tracker.model, said.updated_at_us, at_us, 0)
+        told = StatesUnchanged("r", partition, at_us, 0, (row,))
+        tracker.announcer.announce(Topic.VERSION_STATE, UNCHANGED_KEYS[partition], encode(told), timeout_seconds=10)
+    found = next(states(settings, tracker.model, timeout_seconds=20))
+    assert found.updated_at_us == said.updated_at_us + 90_000_000
+    assert wait_for(settings, tracker.model, 7, timeout_seconds=10).there == ("eu",)

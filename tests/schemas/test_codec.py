@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.schemas import records as r
-from modelcast.schemas.avro.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.avro.schema_book import RECORD_CLASSES
 from modelcast.schemas.avro.schema_nodes import fingerprint
+from modelcast.schemas.avro.value_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.codec import (
     HEADER_SIZE_BYTES,
     MARKER,

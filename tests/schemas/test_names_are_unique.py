@@ -20,7 +20,7 @@ ALIKE = {
     "build_app": "the streams of a daemon",
 }
 """Functions that are alike in each module that defines one, and are called by the module's name; why."""
-COMMANDS = {"apply", "describe", "down", "forecast", "info", "make", "publish", "pull", "replay", "show", "up"}
+COMMANDS = {"apply", "describe", "down", "forecast", "get", "info", "make", "publish", "pull", "replay", "show", "up"}
 """Commands of the command line, named as they are typed, and the function that does what one asks for."""
 SAYING_NOTHING = {"base", "common", "helpers", "manager", "misc", "utils", "values"}
 """Names of modules that do not say what lies in them."""

@@ -55,13 +55,22 @@ def test_every_topic_is_specified_once() -> None:
 
 def test_the_topics_keyed_by_model_have_one_partition_count() -> None:
     by_name = {spec.name: spec for spec in TOPICS}
-    for name in (Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.VERSION_STATE, Topic.VERSION_CHANGES):
+    for name in (
+        *(Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.VERSION_STATE, Topic.VERSION_CHANGES),
+        *(Topic.TRAFFIC_COUNTS, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE),
+    ):
         assert by_name[name].partitions == MODEL_PARTITIONS
 
 
 def test_what_is_a_table_is_compacted_and_the_rest_expires() -> None:
     for spec in TOPICS:
-        compacted = spec.name in {Topic.REGION_HEARTBEATS, Topic.VERSION_STATE, Topic.PROBE_STATE}
+        compacted = spec.name in {
+            Topic.REGION_HEARTBEATS,
+            Topic.VERSION_STATE,
+            Topic.PROBE_STATE,
+            Topic.TRAFFIC_STATE,
+            Topic.ROLLOUT_STATE,
+        }
         assert spec.config["cleanup.policy"] == ("compact" if compacted else "delete")
         assert ("retention.ms" in spec.config) != compacted
         assert spec.config["message.timestamp.type"] == "LogAppendTime"

@@ -328,7 +328,7 @@ class Checks:
             if worker.last_said_at >= began:
                 return
             said = worker.last_said.regions if worker.last_said else ()
-            if wanted not in map(_of_the_report, said):  # what is only repeated may wait
+            if wanted not in map(of_the_report, said):  # what is only repeated may wait
                 self.broken(SAID_SOON, f"{worker.name} did not say {snapshot.order} of {region} in {SOON_SECONDS} s")
 
         self.world.after(SOON_SECONDS, check)
@@ -380,10 +380,10 @@ def _reported_by(worker: TrackerWorker, region: str) -> tuple[object, ...] | Non
     if known is None:
         return None
     rows = fold(known, worker.world.now_us).regions
-    return next((_of_the_report(row) for row in rows if row.region == region), None)
+    return next((of_the_report(row) for row in rows if row.region == region), None)
 
 
-def _of_the_report(row: RegionState) -> tuple[object, ...]:
+def of_the_report(row: RegionState) -> tuple[object, ...]:
     """What a row has of the region's report, but for its times."""
     moved = row.bytes_moved, row.bytes_planned, row.bytes_per_second, row.way, row.error
     held = row.staged_version, row.staged_generation, row.reported_version, row.served_generation, row.refused_version

@@ -38,6 +38,7 @@ from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.records import ModelUpdate
 
 T = TypeVar("T")
+REASON_CHARS_MAX = 480  # a report holds 500 of them, with what is put before: a hint at the end must not be cut off
 
 
 async def in_thread(executor: Executor, call: Callable[[], T]) -> T:
@@ -153,11 +154,11 @@ class EffectRunner:
             if error.code == "stale":
                 metrics.FENCED.labels(self._model).inc()
             self._log.warning("a pod refused an order", error=error, code=error.code, epoch=order.epoch, **subject)
-            return LoadRefused(name, order, error.code, str(error))
+            return LoadRefused(name, order, error.code, error.within(REASON_CHARS_MAX))
         except LoadFailed as error:
             metrics.LOADS.labels(self._model, "failed").inc()
             self._log.error("a pod could not load", error=error, code=error.code, **subject)
-            return LoadBroken(name, order, error.code, str(error))
+            return LoadBroken(name, order, error.code, error.within(REASON_CHARS_MAX))
         except (PodUnreachable, TimeoutError) as error:
             metrics.LOADS.labels(self._model, "failed").inc()
             reason = str(error) or f"no answer to a load within {self._ports.load_seconds_max:g} s"

@@ -9,6 +9,7 @@ from modelcast.agents.tracker.acks.epoch_proofs import EpochProofs
 from modelcast.agents.tracker.acks.patience import Patience
 from modelcast.agents.tracker.decider.epochs import Epochs, SetAside
 from modelcast.agents.tracker.decider.rows import Rows
+from modelcast.agents.tracker.decider.snapshots import EMPTY, repeats
 from modelcast.agents.tracker.judging import Judging, Unusable
 from modelcast.agents.tracker.log_watch import LogWatch
 from modelcast.agents.tracker.ports import ChangeListener, Message, Table, TrackerPorts
@@ -155,6 +156,7 @@ class Reports:
         row = self._rows.row(ack.model)
         if ack.epoch < row.epoch(ack.region):
             self._proofs.doubt(ack.model, ack.region)
+        before = row.regions.get(ack.region, EMPTY).complete
         change = row.take(ack, raw, self._ports.clock.wall_us())
         self._epochs.reported(ack.model, ack.region)
         if change.overruled:
@@ -167,7 +169,10 @@ class Reports:
         if change.write is None:
             return "stale"
         FOLDED_PODS.inc(len(ack.pods))
-        if change.completed:
+        complete = change.rows.complete
+        if change.completed and complete is not None and repeats(complete, before):
+            self._changes.repeated(ack.model, ack.region)
+        elif change.completed:
             self._changes.changed(ack.model)
         return "folded"
 

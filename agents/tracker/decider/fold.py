@@ -190,6 +190,7 @@ def _region(
         reported_version=reported_version,
         unread=unread,
         read_at_us=max(0, read_at_us or 0),
+        owner_epoch=header.epoch,
     )
     if about_this:  # else its error alone stays: it may be why the region does not get on
         row = replace(
@@ -237,6 +238,12 @@ def readable_until_us(known: Known, region: str, now_us: int) -> int | None:
     rows = known.previous.regions if known.previous is not None else ()
     read_at_us = read_back_at_us(known, region, next((r for r in rows if r.region == region), None), now_us)
     return None if read_at_us is None else _readable_until_us(known, read_at_us)
+
+
+def replaced_until_us(known: Known) -> tuple[int, ...]:
+    """Until when a replacement of each quarantined version is awaited without an alarm, by our clock."""
+    received = (known.entry_times_us.get(generation) for generation in known.log.quarantined.values())
+    return tuple(at_us + int(REPLACE_SECONDS_MAX * 1_000_000) for at_us in received if at_us is not None)
 
 
 def _readable_until_us(known: Known, read_at_us: int) -> int:

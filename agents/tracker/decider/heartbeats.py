@@ -79,6 +79,11 @@ class Heartbeats:
         ahead = self.ahead_us
         return {region: min(offsets) + ahead for region, offsets in self._offsets_us.items()}
 
+    def ahead_of(self, region: str) -> int:
+        """How far our clock is ahead of a region's; 0 where it was not heard."""
+        offsets = self._offsets_us.get(region)
+        return min(offsets) + self.ahead_us if offsets else 0
+
     def silent(self, regions: tuple[str, ...], now_us: int, after_seconds: float) -> frozenset[str]:
         """Which of ``regions`` were not heard of for longer than ``after_seconds``."""
         heard = self.by_our_clock()

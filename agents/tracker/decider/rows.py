@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from modelcast.agents.tracker.decider import trim
 from modelcast.agents.tracker.decider.fold import ALARM_CHARS_MAX, Everywhere, Known
-from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, restore, take
+from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, Snapshot, restore, take
 from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
@@ -79,6 +79,11 @@ class ModelRow:
             self.unwritten[page_key(self.model, ack.region, change.write)] = raw
         return change
 
+    @property
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Each region's highest complete snapshot."""
+        return {region: rows.complete for region, rows in self.regions.items() if rows.complete is not None}
+
     def epoch(self, region: str) -> int:
         """The owner epoch of what is believed of a region; 0: nothing is."""
         complete = self.regions.get(region, EMPTY).complete
@@ -151,7 +156,7 @@ class ModelRow:
         return Known(
             log=self.log,
             entry_times_us=self.entry_times_us,
-            snapshots={r: rows.complete for r, rows in self.regions.items() if rows.complete is not None},
+            snapshots=self.snapshots,
             heard_us=everywhere.heard_us,
             ahead_of_us=everywhere.ahead_of_us,
             expected=everywhere.expected,

@@ -16,7 +16,7 @@ made up: what bears it is dropped (``overrules``).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelcast.agents.tracker.decider.tally import Tally, merge, tally
+from modelcast.agents.tracker.decider.tally import Group, Tally, merge, tally
 from modelcast.schemas.records import ModelAck
 
 PENDING_MAX = 8
@@ -121,6 +121,22 @@ def overrules(ack: ModelAck, known: Snapshot, now_us: int) -> bool:
         return False
     known_at_us = known.header.reported_at_us
     return ack.reported_at_us > known_at_us or known_at_us > max(now_us, ack.reported_at_us) + AHEAD_US_MAX
+
+
+def repeats(new: Snapshot, old: Snapshot | None) -> bool:
+    """Whether a snapshot says what the one before it said, at another time."""
+    if old is None or new.order[0] != old.order[0] or _untimed(new.header) != _untimed(old.header):
+        return False
+    return tuple(map(_untimed_group, new.pods)) == tuple(map(_untimed_group, old.pods))
+
+
+def _untimed(header: ModelAck) -> ModelAck:
+    return replace(header, sequence=1, page=0, pages=1, reported_at_us=0, pods=())
+
+
+def _untimed_group(group: Group) -> tuple[object, ...]:
+    pods = tuple(replace(pod, read_at_us=0) for pod in group.samples)
+    return group.state, group.version, group.manifest_digest, group.count, group.generation_min, pods
 
 
 def take(rows: RegionRows, ack: ModelAck, now_us: int, raw: bytes = b"") -> Change:

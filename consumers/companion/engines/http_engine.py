@@ -48,6 +48,14 @@ class HttpEngine(ABC):
         self._prepared: dict[LoadOrder, Delivered] = {}
         self._folders: dict[str, str] = {}  # of the version that serves
 
+    async def reach(self, model: str) -> None:
+        """Return if the server answers at all: one that hangs would be waited for as long as a load may take.
+
+        Raises:
+            PodUnreachable: it does not.
+        """
+        await self.client.ask("GET", "/")
+
     @abstractmethod
     async def note(self, model: str) -> bytes | None:
         """What ``undo_load`` needs after a load that failed: taken before the server is told."""
@@ -101,6 +109,10 @@ class HttpEngine(ABC):
 
     async def _swap(self, delivered: Delivered) -> Served:
         order = delivered.order
+        try:
+            await self.reach(order.model)
+        except PodUnreachable as error:
+            raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
         noted = await self._noted(order.model)
         try:
             await self.send_load(delivered)

@@ -23,7 +23,7 @@ from tritonclient.utils import InferenceServerException
 
 from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
-from modelcast.consumers.companion.engines.triton_sending import send_load
+from modelcast.consumers.companion.engines.triton_sending import TritonToken, send_load
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
@@ -36,15 +36,19 @@ from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed,
 
 CONTENTS_SIZE_MAX_BYTES = 1024**3  # a gRPC message ends at 2 GiB; 205 MB was the largest tried
 SENT_HERE_BYTES_MAX = 8 * 1024 * 1024  # more would stall what else runs here
-READ_SECONDS = 5.0
+READ_SECONDS = 4.0  # less than a region waits for a reading, as in http.py
 INFER_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 # Words of Triton's answers to a load that name the server or its machine and not the model.
 _UNSUPPORTED = ("explicit model load / unload is not allowed", "unable to find backend library", "backend not found")
+_RESTRICTED = "protocol is restricted"
 _TRIED = "load failed for model"  # so it begins what a backend has said of the files
 _UNDELIVERED = ("failed to poll from model repository", "no version is available", "at least one version must be")
+_RESTRICTED_HINT = (
+    "MODELCAST_SERVER_TOKEN holds what --grpc-restricted-protocol=model-repository:modelcast-token=… names"
+)
 
 
 def parse_config(text: bytes) -> Mapping[str, Any]:
@@ -66,12 +70,18 @@ class TritonEngine:
         delivery: brings the files to it.
         repository: the folder shared with it, to be tidied; None: there is none.
         load_seconds_max: how long a load may take.
+        token: sent with each call, see ``TritonToken``; "": none.
     """
 
     capabilities = Capabilities("triton", gapless=True, watch_seconds=1.0)
 
     def __init__(
-        self, address: str, delivery: Delivery, repository: ModelRepository | None, load_seconds_max: float
+        self,
+        address: str,
+        delivery: Delivery,
+        repository: ModelRepository | None,
+        load_seconds_max: float,
+        token: str = "",
     ) -> None:
         self._address = address
         self._delivery = delivery
@@ -79,11 +89,14 @@ class TritonEngine:
         self._load_seconds_max = load_seconds_max
         self._prepared: dict[LoadOrder, Delivered] = {}
         self._loaded: dict[str, Delivered] = {}  # what serves, without its bytes
+        self._token = token
         self._client: Any = None
 
     async def start(self, listener: LossListener) -> None:
         """Open the channel; whether the server is there shows when it is asked."""
         self._client = triton.InferenceServerClient(self._address)
+        if self._token:
+            self._client.register_plugin(TritonToken(self._token))
         if self._repository is not None:  # what a companion that was killed has left under trial
             for trial in await asyncio.to_thread(self._repository.models, TRIAL_SUFFIX):
                 await self._end_trial(trial)
@@ -172,13 +185,14 @@ class TritonEngine:
         files = {f"file:{layout.folder}/{path}": content for path, content in delivered.contents.items()}
         if refused := await self._send_load(name, config, files):
             status, message = refused
-            raise LoadFailed(message, code=_load_code(status, message.lower()))
+            hint = _RESTRICTED_HINT if _RESTRICTED in message.lower() else ""
+            raise LoadFailed(message, code=_load_code(status, message.lower()), hint=hint)
 
     async def _send_load(self, name: str, config: str, files: Mapping[str, bytes]) -> tuple[str, str] | None:
         """Triton's status and message if it does not load a model; None: it has."""
         seconds = self._load_seconds_max
         if sum(map(len, files.values())) > SENT_HERE_BYTES_MAX:
-            return await asyncio.to_thread(send_load, self._address, name, config, files, seconds)
+            return await asyncio.to_thread(send_load, self._address, name, config, files, seconds, self._token)
         try:
             await self._client.load_model(name, config=config, files=files or None, client_timeout=seconds)
         except InferenceServerException as error:
@@ -243,6 +257,8 @@ def _load_code(status: str, message: str) -> str:
     """``LoadFailed``'s code for Triton's answer to a load of files that were verified and placed whole."""
     if any(words in message for words in _UNSUPPORTED):
         return "unsupported"
+    if _RESTRICTED in message:
+        return "request_refused"
     if code := environment_code(message):
         return code
     if any(words in message for words in _UNDELIVERED):

@@ -38,6 +38,11 @@ class WebhookEngine(HttpEngine):
         super().__init__(webhook.load.url, delivery, repository, webhook.load.seconds)
         self._webhook = webhook
 
+    async def reach(self, model: str) -> None:
+        """See ``HttpEngine.reach``: it gets no request that its settings do not name."""
+        if self._webhook.check is not None:
+            await self._send(self._webhook.check, {"model": model})
+
     async def note(self, model: str) -> bytes | None:
         """The version that it was told last."""
         return await self.read(model, _CURRENT_FILE)

@@ -84,7 +84,9 @@ def check_epoch(model: str, other: Accepted, epoch: int) -> None:
         raise PodRefused(message, code="stale", subject=model)
 
 
-def promotion_of(order: LoadOrder, old: LoadOrder | None, candidate: Accepted | None) -> tuple[Accepted, Accepted]:
+def accepted_by_promotion(
+    order: LoadOrder, old: LoadOrder | None, candidate: Accepted | None
+) -> tuple[Accepted, Accepted]:
     """What a pod promises for control and candidate lane where ``order`` promotes what the candidate lane serves.
 
     Args:

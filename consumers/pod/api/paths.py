@@ -56,6 +56,8 @@ def _of_model(model: str, rest: list[str]) -> PathTarget | None:
     match rest:
         case [] | ["ready"] | ["infer"]:
             return PathTarget(_WHAT[rest[0] if rest else ""], model)
+        case ["traffic"]:
+            return PathTarget("traffic", model)
         case ["lanes", lane] if lane == CANDIDATE:
             return PathTarget("metadata", model, lane=lane)
         case ["versions", version, *last] if version and last in ([], ["ready"], ["infer"]):

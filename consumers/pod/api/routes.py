@@ -14,10 +14,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from modelcast.consumers.pod.admission.orders import authorized, read_load, read_unload
 from modelcast.consumers.pod.api.inference import OnnxInference, no_such_part
 from modelcast.consumers.pod.api.paths import PathTarget, read_path
+from modelcast.consumers.pod.api.traffic import apply_table, read_traffic
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.slot import Serving, Slot
+from modelcast.consumers.pod.traffic.division import Division
 from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, PodRefused, PodUnreachable, lane_place
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -43,6 +45,7 @@ class Routes:
         repository: Repository,
         metrics: PodMetrics,
         incarnation: str,
+        division: Division,
         inference: OnnxInference | None = None,
     ) -> None:
         self._config = config
@@ -51,6 +54,7 @@ class Routes:
         self._supervisor = repository.supervisor
         self._metrics = metrics
         self._incarnation = incarnation
+        self._division = division
         self._inference = inference  # None: another server answers the requests
         self._loop = asyncio.get_running_loop()
         get, post = ("GET", "HEAD"), ("POST",)
@@ -65,6 +69,7 @@ class Routes:
             "index": (post, self._index),
             "load": (post, self._load),
             "unload": (post, self._unload),
+            "traffic": ((*get, *post), self._traffic),
         }
 
     def server(self) -> web.Server:
@@ -149,6 +154,9 @@ class Routes:
 
     async def _show_metrics(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         self._metrics.ready.set(self._life.ready and not self._trouble)
+        if self._inference is not None:
+            loaded = (slot.serving.order for slot in self._supervisor.slots.values() if slot.serving)
+            self._inference.series.forget_unloaded({(order.model, order.version) for order in loaded})
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _about(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
@@ -233,9 +241,9 @@ class Routes:
         try:
             await self._repository.load(order)
         except PodRefused as error:
-            return _error(409, str(error), code=error.code)
+            return _not_done(409, error)
         except LoadFailed as error:
-            return _error(_FAILED_STATUS.get(error.code, 500), str(error), code=error.code)
+            return _not_done(_FAILED_STATUS.get(error.code, 500), error)
         return web.json_response({})
 
     async def _unload(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
@@ -245,14 +253,25 @@ class Routes:
         try:
             await self._repository.unload(model, epoch=epoch, generation=generation, lane=lane)
         except PodRefused as error:
+            return _not_done(409, error)
+        except LoadFailed as error:
+            return _not_done(500, error)
+        return web.json_response({})
+
+    async def _traffic(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
+        if request.method != "POST":
+            return read_traffic(self._division, target.model)
+        self._authorize(request)
+        try:
+            return await apply_table(self._division, target.model, await request.read())
+        except PodRefused as error:
             return _error(409, str(error), code=error.code)
         except LoadFailed as error:
-            return _error(500, str(error), code=error.code)
-        return web.json_response({})
+            return _error(_FAILED_STATUS.get(error.code, 500), str(error), code=error.code)
 
     def _authorize(self, request: web.BaseRequest) -> None:
         if not authorized(request.headers.get("Authorization"), self._config.token):
-            raise _Unauthorized("load and unload need the region's token")
+            raise _Unauthorized("load, unload and tables of shares need the region's token")
 
 
 class _Refusal(web.HTTPException):
@@ -300,6 +319,13 @@ def _row(slot: Slot) -> dict[str, Any]:
         "state": "READY" if slot.serving else "UNAVAILABLE",
         "reason": slot.reason,
     }
+
+
+def _not_done(status: int, error: PodRefused | LoadFailed) -> web.Response:
+    """An order that was not carried out. The hint stands apart: a long message that is cut must not lose it."""
+    message = f"{error.subject}: {error.message}" if error.subject else error.message
+    body = {"error": message, "code": error.code} | ({"hint": error.hint} if error.hint else {})
+    return web.json_response(body, status=status)
 
 
 def _error(

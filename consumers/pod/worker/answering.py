@@ -81,7 +81,8 @@ class Answering:
 
     def _answer(self, frame: WorkerFrame, out: list[bytes]) -> None:
         began = time.perf_counter()
-        status, json_size_bytes, body = self._version.infer(frame.status, frame.body, frame.json_size_bytes)
+        looks = frame.kind == FrameKind.INFER_AND_LOOK
+        status, json_size_bytes, body = self._version.infer(frame.status, frame.body, frame.json_size_bytes, looks)
         quick = time.perf_counter() - began < QUICK_SECONDS
         self._quick = self._quick + 1 if quick else 0
         out.append(

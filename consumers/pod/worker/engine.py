@@ -10,8 +10,8 @@ import structlog
 
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.memory_room import machine_limits, private_bytes, refusal, room
 from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink, WorkerLoaded
-from modelcast.consumers.pod.worker.memory_room import machine_limits, private_bytes, refusal, room
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod.worker.spares import Spares
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder

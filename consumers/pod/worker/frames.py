@@ -13,6 +13,9 @@ HEADER_SIZE_BYTES = _HEADER.size
 _CHUNK_BYTES = 256 * 1024
 ALL_JSON = 0xFFFFFFFF  # json_size_bytes of a body without binary tensors
 NO_PART = 0xFFFF  # status of a request for a model that has parts only
+STATUS_MASK = 0x0FFF  # of an answer's status: what HTTP knows; above it stands what was seen of the outputs
+NOT_FINITE = 0x1000  # NaN or infinity is in them
+REPEATED = 0x2000  # they are just those of the answer before, to another request
 
 
 class FrameKind(IntEnum):
@@ -28,6 +31,7 @@ class FrameKind(IntEnum):
     STAGE = 7  # worker: what of the load it begins now
     NEEDS = 8  # worker: how many bytes of memory the load takes at least, as decimal digits
     GRANTED = 9  # front: how many it may take, as decimal digits; none: as many as it wants
+    INFER_AND_LOOK = 10  # front: as INFER, and the answer's status also says what the outputs are like
 
 
 class WorkerFrame(NamedTuple):

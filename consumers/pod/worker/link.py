@@ -13,7 +13,15 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
-from modelcast.consumers.pod.worker.frames import ALL_JSON, NO_PART, FrameKind, WorkerFrame, header, take_frame
+from modelcast.consumers.pod.worker.frames import (
+    ALL_JSON,
+    NO_PART,
+    STATUS_MASK,
+    FrameKind,
+    WorkerFrame,
+    header,
+    take_frame,
+)
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod_clients.port import LoadFailed
 
@@ -35,6 +43,7 @@ class Answer(NamedTuple):
     status: int
     json_size_bytes: int
     body: bytes
+    seen: int = 0  # of its outputs, where that was asked for; see ``frames``
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +140,14 @@ class WorkerLink(asyncio.Protocol):
         """The names of its parts."""
         return sorted(name for name in self._parts if name)
 
-    async def infer(self, part: int, body: bytes, json_size_bytes: int, *, timeout: float) -> Answer:
-        """Pass one request on, for the part of that number.
+    async def infer(
+        self, part: int, body: bytes, json_size_bytes: int, *, timeout: float, look: bool = False
+    ) -> Answer:
+        """Pass one request on, for the part of that number; ``look``: see what its outputs are like.
 
         Raises:
             WorkerGone: the process has ended.
-            TimeoutError: it did not answer within ``timeout`` seconds, which is the same for all requests.
+            TimeoutError: it did not answer within ``timeout`` seconds.
         """
         if self._transport is None or self._transport.is_closing():
             raise WorkerGone("the worker process has ended")
@@ -148,22 +159,27 @@ class WorkerLink(asyncio.Protocol):
             self._answered_at = now  # it owes nothing older than this
             self._idle.clear()
         self._pending[request_id] = future, now + timeout
-        if self._expiry is None:
-            self._expiry = self._loop.call_at(now + timeout, self._expire)
-        self._send(FrameKind.INFER, body, request_id=request_id, part=part, json_size_bytes=json_size_bytes)
+        if self._expiry is None or now + timeout < self._expiry.when():
+            self._expire_at(now + timeout)
+        kind = FrameKind.INFER_AND_LOOK if look else FrameKind.INFER
+        self._send(kind, body, request_id=request_id, part=part, json_size_bytes=json_size_bytes)
         # One that is not waited for any more counts until the worker has answered it; its answer is dropped.
         return await future
 
+    def _expire_at(self, when: float) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = self._loop.call_at(when, self._expire)
+
     def _expire(self) -> None:
         """Fail the requests that waited too long. One timer for all: a timer each would cost more than a request."""
-        now, waits = self._loop.time(), None
-        for future, deadline in self._pending.values():  # in the order of their deadlines
-            if deadline > now:
-                waits = deadline
-                break
-            if not future.done():
+        now, self._expiry = self._loop.time(), None
+        waiting = [(future, deadline) for future, deadline in self._pending.values() if not future.done()]
+        for future, deadline in waiting:
+            if deadline <= now:
                 future.set_exception(TimeoutError())
-        self._expiry = self._loop.call_at(waits, self._expire) if waits is not None else None
+        if later := [deadline for _, deadline in waiting if deadline > now]:
+            self._expire_at(min(later))
 
     def silent_seconds(self) -> float:
         """Seconds for which it has owed an answer without giving any."""
@@ -221,7 +237,8 @@ class WorkerLink(asyncio.Protocol):
             self._answered_at = self._loop.time()
             waiting = self._pending.pop(frame.request_id, None)
             if waiting is not None and not waiting[0].done():
-                waiting[0].set_result(Answer(frame.status, frame.json_size_bytes, frame.body))
+                status = frame.status & STATUS_MASK
+                waiting[0].set_result(Answer(status, frame.json_size_bytes, frame.body, frame.status - status))
             if not self._pending:
                 self._idle.set()
         elif frame.kind == FrameKind.WARM:

@@ -130,7 +130,7 @@ class PodWorker:
         loaded.append(version)
 
     def _loaded(self, spec: LoadSpec, artifacts: "ArtifactSource", seconds: dict[str, float]) -> "LoadedVersion":
-        from modelcast.consumers.pod.worker.memory_room import limit_data, shown
+        from modelcast.consumers.pod.memory_room import limit_data, shown
         from modelcast.consumers.pod.worker.models.version import LoadedVersion, VersionFiles
 
         with self._stage("verify", seconds):

@@ -63,7 +63,10 @@ def from_json(data: object, datatype: str, shape: tuple[int, ...], name: str) ->
             strings = np.empty(count, object)
             strings[:] = [text.encode() for text in flat]
             return _reshape(strings, shape, name)
-        with np.errstate(over="ignore"):
+        if dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                array = np.array(flat, dtype)
+        else:  # numpy itself raises; to change its state would cost as much as the rest
             array = np.array(flat, dtype)
     except (ValueError, OverflowError):
         raise BadRequest(f"input {name!r}: 'data' holds values outside of {datatype}") from None

@@ -8,7 +8,7 @@ import pytest
 
 from modelcast.agents.history.archive import SEALED_AFTER_US, PartitionArchive
 from modelcast.agents.history.merging import merge_days
-from modelcast.infra.history import HistoryReader
+from modelcast.infra.history import HistoryReader, RecentChanges
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.history.segments import ChangesSegment, decode_segment, encode_segment
@@ -271,3 +271,65 @@ def test_a_silence_that_follows_is_unknown_from_the_last_report_on() -> None:
 
 def change_at(at_us: int, version: int) -> VersionChange:
     return VersionChange(REGISTRY, MODELS[0], "eu", "OK", at_us, 0, version, digest(version), version, 3, 3, at_us)
+
+
+class TopicTail:
+    """What lies on the topic, up to the moment of a question."""
+
+    def __init__(self, world: ArchivingWorld, low: int = 0) -> None:
+        self.world, self.low = world, low
+        self.asked = 0
+
+    def since(self, model: str, topic_id: str, end_offset: int) -> RecentChanges:
+        self.asked += 1
+        goes_on = topic_id == self.world.topic_id and end_offset >= self.low
+        start = end_offset if goes_on else self.low
+        last_us = max((c.changed_at_us for c in self.world.log), default=0)
+        return RecentChanges(tuple(self.world.log[start:]), last_us, bool(topic_id) and not goes_on)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_archive_and_topic_answer_as_all_changes_do_from_now_to_the_oldest(seed: int) -> None:
+    rng = random.Random(300 + seed)
+    store = MortalStore(rng=rng, risk=0.02)
+    world = ArchivingWorld(store, rng)
+    changes = some_changes(rng, 200)
+    for number, change in enumerate(changes):
+        world.log.append(change)
+        if rng.random() < 0.7:
+            world.step(change.changed_at_us + rng.randint(0, 5) * SECOND)
+        if number % 20:
+            continue
+        risk, store.risk = store.risk, 0.0
+        reader = HistoryReader(store, TopicTail(world), REGISTRY)
+        for _ in range(20):
+            model, region = rng.choice(MODELS), rng.choice(REGIONS)
+            at_us = rng.randint(BEGIN_US, change.changed_at_us) // 1000 * 1000
+            found = served_at(reader.recorded(model, at_us, at_us), region, at_us)
+            version = found.change.version if found.change else None
+            told = (found.certainty.value, version, found.after.version if found.after else None)
+            expected = oracle(changes[: number + 1], model, region, at_us)
+            if expected[0] == "UNKNOWN":
+                told, expected = told[:2], expected[:2]
+            assert told == expected, f"seed {seed}: {model} in {region} at {at_us}, after {number + 1} changes"
+        store.risk = risk
+
+
+def test_what_lies_deep_in_the_archive_asks_no_topic() -> None:
+    store, changes = archived(random.Random(7), 200, risk=0.0)
+    tail = TopicTail(ArchivingWorld(store, random.Random(1), log=list(changes)))
+    reader = HistoryReader(store, tail, REGISTRY)
+    reader.recorded(MODELS[0], changes[20].changed_at_us, changes[20].changed_at_us)
+    assert tail.asked == 0
+    reader.recorded(MODELS[0], changes[-1].changed_at_us, changes[-1].changed_at_us)
+    assert tail.asked == 1
+
+
+def test_where_changes_were_lost_between_archive_and_topic_nothing_is_claimed() -> None:
+    store, changes = archived(random.Random(8), 100, risk=0.0)
+    model, end_us = MODELS[0], changes[-1].changed_at_us
+    later = [replace(changes[0], model=model, region="eu", changed_at_us=end_us + 600 * SECOND, confirmed_at_us=0)]
+    world = ArchivingWorld(store, random.Random(1), log=[*changes, changes[-1], *later])
+    reader = HistoryReader(store, TopicTail(world, low=len(changes) + 1), REGISTRY)
+    found = served_at(reader.recorded(model, end_us + 300 * SECOND, end_us + 300 * SECOND), "eu", end_us + 300 * SECOND)
+    assert (found.certainty, found.why) == (Certainty.UNKNOWN, "no tracker reported the model")

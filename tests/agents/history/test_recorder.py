@@ -182,3 +182,17 @@ def test_a_partition_that_is_lost_takes_what_was_known_along() -> None:
     assert len(scene.cluster.changes) == 1
     scene.recorder.ready(partition_of(MODEL), scene.cluster.changes[:1])
     assert scene.told[1:] == [("eu", "LAG", 7)]
+
+
+def test_what_is_told_to_hold_is_borne_out_by_each_report_and_is_no_pause() -> None:
+    scene = Scene()
+    scene.say(row("eu"), row("us"))
+    scene.cluster.changes.clear()
+    for turn in range(1, 11):  # five minutes: as long as a region's reports are apart
+        at_us = NOW + turn * 30 * SECOND
+        scene.recorder.confirmed(MODEL, {"eu": at_us, "us": NOW}, at_us)
+    scene.say(fetching("eu", 3), fetching("us", 3), after=301)
+    assert [(c.region, c.status) for c in scene.cluster.changes] == [("eu", "LAG"), ("us", "LAG")]
+    confirmed = {c.region: c.confirmed_at_us for c in scene.cluster.changes}
+    assert confirmed["eu"] == NOW + 300 * SECOND
+    assert confirmed["us"] <= NOW + 31 * SECOND, "its last report was the first"

@@ -93,7 +93,11 @@ class Bench:
             self.watch,
             ports,
             anything,
-            SimpleNamespace(changed=self.changes.append, leave_out=lambda _: None),
+            SimpleNamespace(
+                changed=self.changes.append,
+                repeated=lambda model, _: self.changes.append(model),
+                leave_out=lambda _: None,
+            ),
             ("ap", "eu", "us"),
         )
         self.table: dict[bytes, bytes] = {}

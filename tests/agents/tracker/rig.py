@@ -21,7 +21,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
-from modelcast.schemas.codec import DEFAULT, decode_as, encode
+from modelcast.schemas.codec import DEFAULT, decode, decode_as, encode
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.log.statements import read_stated
@@ -34,6 +34,7 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.unchanged import StatesUnchanged, renewed
 from tests.support.processes.daemon import Daemon
 from tests.support.records.folding import apply_all, stated
 from tests.support.servers.stores import S3ForTests
@@ -166,13 +167,15 @@ class Rig:
         return apply_all(ModelLog(entries[0].model, self.registry_id), entries)
 
     def said(self, model: str) -> VersionState | None:
-        """The newest ``version-state`` of a model."""
-        found = None
+        """What was said last of a model, with what was told of it since."""
+        whole = found = None
         for value in self.records(Topic.VERSION_STATE, partition_of(model)):
             with contextlib.suppress(Exception):
-                state = decode_as(VersionState, value)
-                if state.model == model and state.registry_id == self.registry_id:
-                    found = state
+                told = decode(value)
+                if isinstance(told, StatesUnchanged) and whole is not None:
+                    found = renewed(whole, told, told.of(model)) or found
+                elif isinstance(told, VersionState) and (told.model, told.registry_id) == (model, self.registry_id):
+                    whole = found = told
         return found
 
     def seen(self, model: str) -> VersionState | None:

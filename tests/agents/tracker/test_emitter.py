@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -12,13 +12,14 @@ from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows
-from modelcast.agents.tracker.decider.snapshots import Snapshot
-from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, _encoded, has_news
+from modelcast.agents.tracker.decider.snapshots import Snapshot, repeats
+from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, REPEAT_SECONDS, Emitter, _encoded, has_news
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, RegionHeartbeat, VersionState
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.unchanged import StatesUnchanged, is_unchanged
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
 from tests.agents.tracker.ports import ports_of
 from tests.support.waiting import until_async
@@ -31,6 +32,7 @@ class Ears:
 
     def __init__(self) -> None:
         self.heard: list[VersionState] = []
+        self.told: list[StatesUnchanged] = []
         self.seen: list[tuple[str, str]] = []
         self.full = False
         self.failed: list[Callable[[bool], None]] = []
@@ -38,12 +40,17 @@ class Ears:
 
     def send(self, topic: Topic, key: str, value: bytes, on_delivery: Callable[[bool], None]) -> None:
         assert topic is Topic.VERSION_STATE
+        if is_unchanged(key.encode()):
+            self.told.append(decode_as(StatesUnchanged, value))
+            on_delivery(True)
+            return
         if key == self.unbearable:
             raise RuntimeError("a bug")
         if self.full:
             self.failed.append(on_delivery)
         else:
             self.heard.append(decode_as(VersionState, value))
+            on_delivery(True)
 
     def open(self, registry_id: str) -> None:
         """Nothing to open."""
@@ -51,7 +58,10 @@ class Ears:
     def state(self, model: str, encoded: bytes) -> None:
         self.seen.append((model, "state"))
 
-    def pods(self, model: str, region: str, snapshot: Snapshot) -> None:
+    def unchanged(self, model: str, encoded: bytes) -> None:
+        self.seen.append((model, "unchanged"))
+
+    def pods(self, model: str, region: str, snapshot: Snapshot, age_us: int) -> None:
         self.seen.append((model, region))
 
 
@@ -75,7 +85,7 @@ class Bench:
 
     def beat(self, region: str, age_seconds: float = 0.0) -> None:
         now_us = time.time_ns() // 1000
-        beat = RegionHeartbeat(REGISTRY, region, "w", 1, 1, 1)
+        beat = RegionHeartbeat(REGISTRY, region, "w", 1, 1, now_us - int(age_seconds * SECOND))
         self.heartbeats.hear(beat, b"", now_us - int(age_seconds * SECOND), None)
 
     def report(self, region: str, *, model: str = MODEL, serves: int | None = 1) -> None:
@@ -84,6 +94,27 @@ class Bench:
         (ack,) = pages(region, [pod(f"{region}-1", serves, 1)], sequence=self.sequence, model=model)
         self.rows.row(model).take(ack, encode(ack), time.time_ns() // 1000)
         self.emitter.changed(model)
+
+    def repeat(self, region: str, *, read_at_us: int) -> None:
+        """The region says again what it says, of pods that were read back at another time."""
+        self.sequence += 1
+        ack: ModelAck
+        (ack,) = pages(region, [pod(f"{region}-1", 1, 1, read_at_us=read_at_us)], sequence=self.sequence, model=MODEL)
+        row = self.rows.row(MODEL)
+        before = row.regions[region].complete
+        row.take(ack, encode(ack), time.time_ns() // 1000)
+        after = row.regions[region].complete
+        assert after is not None
+        assert repeats(after, before)
+        self.emitter.repeated(MODEL, region)
+
+    def ticks(self) -> list[StatesUnchanged]:
+        """What is told of all partitions, each in its turn, as if none had been told of."""
+        self.ears.told.clear()
+        self.emitter._renewals._told_at.clear()
+        for _ in self.rows.owned:
+            self.emitter._tick()
+        return self.ears.told
 
     def fold(self) -> list[VersionState]:
         """What is said of what is dirty, however often it was folded just now."""
@@ -108,6 +139,9 @@ def settled(bench: Bench) -> Bench:
     bench.report("us")
     bench.emitter.settle(True)
     bench.fold()
+    bench.emitter._tick()  # it learns who is heard
+    bench.fold()
+    bench.ears.told.clear()
     bench.ears.seen.clear()
     return bench
 
@@ -134,12 +168,60 @@ def test_news_are_said_and_shown_and_what_stayed_the_same_is_not(settled: Bench)
     assert settled.ears.seen == [(MODEL, "state"), (MODEL, "eu")]
 
 
-def test_what_was_said_long_ago_is_said_again_with_all_pods(settled: Bench) -> None:
-    said = settled.emitter._reported[MODEL]
-    said.at = said.refreshed_at = time.monotonic() - 3600
+def test_what_was_said_long_ago_is_said_again(settled: Bench) -> None:
+    settled.emitter._reported[MODEL].at = time.monotonic() - 2 * REPEAT_SECONDS
     settled.emitter._tick()
     assert [state.model for state in settled.fold()] == [MODEL]
+    assert (MODEL, "eu") not in settled.ears.seen, "its pods are there, as old as the region's report"
+
+
+def test_what_the_view_has_lost_is_put_there_again_with_all_pods_and_said_to_nobody(settled: Bench) -> None:
+    settled.emitter.missing_in_view(MODEL)
+    assert settled.fold() == []
     assert settled.ears.seen == [(MODEL, "state"), (MODEL, "eu"), (MODEL, "us")]
+
+
+def test_of_what_has_not_changed_one_record_a_partition_is_told_and_no_state(settled: Bench) -> None:
+    said = {state.model: state for state in settled.ears.heard}
+    told = settled.ticks()
+    assert settled.fold() == []
+    rows = {row.model: row for each in told for row in each.models}
+    assert {model: row.said_at_us for model, row in rows.items()} == {m: s.updated_at_us for m, s in said.items()}
+    assert sorted(settled.ears.seen) == sorted((model, "unchanged") for model in (MODEL, OTHER))
+    assert sorted((t.partition, t.registry_id) for t in told) == sorted((partition_of(m), REGISTRY) for m in rows)
+    settled.emitter._tick()
+    settled.emitter._tick()
+    assert len(settled.ears.told) == 2, "each has its turn, not each second"
+
+
+def test_of_a_model_that_waits_to_be_folded_or_did_not_arrive_nothing_is_told(settled: Bench) -> None:
+    settled.report("eu", serves=None)
+    assert {row.model for told in settled.ticks() for row in told.models} == {OTHER}
+    settled.ears.full = True
+    settled.fold()
+    assert {row.model for told in settled.ticks() for row in told.models} == {OTHER}
+
+
+def test_what_a_region_repeats_makes_read_backs_younger_and_is_folded_by_nobody(settled: Bench) -> None:
+    before = settled.emitter._reported[MODEL].state
+    settled.repeat("eu", read_at_us=time.time_ns() // 1000)
+    settled.repeat("us", read_at_us=time.time_ns() // 1000)
+    assert not settled.rows.waiting
+    assert settled.ears.seen == [(MODEL, "eu"), (MODEL, "us")], "their pods are shown as of then"
+    row = next(row for told in settled.ticks() for row in told.models if row.model == MODEL)
+    assert row.read_at_us > max(r.read_at_us for r in before.regions)
+
+
+def test_one_region_that_is_not_read_back_makes_nobody_doubt_the_others(settled: Bench) -> None:
+    reported, now_us = settled.emitter._reported[MODEL], time.time_ns() // 1000
+    old_us = now_us - 500 * SECOND  # of 600 for which a read-back counts
+    reported.state = replace(
+        reported.state, regions=tuple(replace(r, read_at_us=old_us) for r in reported.state.regions)
+    )
+    settled.repeat("eu", read_at_us=old_us)
+    settled.repeat("us", read_at_us=now_us)
+    settled.ticks()
+    assert MODEL in settled.rows.waiting, "else readers take all to be as old as the oldest"
 
 
 def test_what_was_not_delivered_is_said_again(settled: Bench) -> None:
@@ -268,12 +350,12 @@ def test_only_time_is_no_news(settled: Bench) -> None:
     assert has_news(refusing, state)
 
 
-def test_what_regions_repeat_is_no_news_and_is_said_with_the_next_repetition(settled: Bench) -> None:
+def test_what_regions_repeat_is_no_news_and_is_said_when_the_state_is_said_again(settled: Bench) -> None:
     before = settled.emitter._reported[MODEL].state
     settled.emitter._reported[MODEL].at = time.monotonic()
     settled.report("eu")
     assert settled.fold() == []
-    settled.emitter._reported[MODEL].at = time.monotonic() - 3600
+    settled.emitter._reported[MODEL].at = time.monotonic() - 2 * REPEAT_SECONDS
     settled.emitter._tick()
     (state,) = settled.fold()
     old, new = before.regions[0], state.regions[0]
@@ -389,13 +471,19 @@ def test_what_was_said_while_reports_waited_is_said_again_once_they_are_read(set
 
 def test_who_listens_hears_what_is_said_and_what_was_said_before(settled: Bench) -> None:
     heard: list[tuple[int | None, int | None]] = []
+    unchanged: list[tuple[str, set[str]]] = []
 
     class Listener:
         def reported(self, state: VersionState, before: VersionState | None, updates: object, now_us: int) -> None:
             assert state.updated_at_us == now_us
             heard.append((before and before.consistent_version, state.consistent_version))
 
+        def unchanged(self, model: str, reported_at_us: Mapping[str, int], now_us: int) -> None:
+            unchanged.append((model, set(reported_at_us)))
+
     settled.emitter.listen(Listener())
     settled.report("eu", serves=None)
     settled.fold()
     assert heard == [(1, None)]
+    settled.ticks()
+    assert (MODEL, {"eu", "us"}) in unchanged

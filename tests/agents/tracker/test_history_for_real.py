@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from modelcast.infra.history import ModelHistory, PairAt
+from modelcast.infra.history import KafkaRecent, ModelHistory, PairAt
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.schemas.history.timeline import Certainty
 from modelcast.schemas.records import VersionState
@@ -83,6 +83,9 @@ def test_what_was_served_is_known_after_kills_and_without_kafka_and_redis(rig: R
     until(lambda: served(rig) == dict.fromkeys(REGIONS, 2), "version 2 everywhere")
     two_us = now_us()
     says(rig, lambda said: said.updated_at_us > two_us + SECOND, "said again")
+    recent = ModelHistory(RegistryReader(rig.store), MODEL, recent=KafkaRecent(rig.settings))
+    live = {pair.region: pair.served for pair in recent.at(one_us)}
+    assert {s.certainty for s in live.values()} == {Certainty.CONFIRMED}, "what is not archived yet lies on Kafka"
     assert third.terminate() == 0
     after_us = now_us()
 

@@ -1,12 +1,12 @@
 """Feeding the live view: the newest content of each key, once, in the right name, however often Redis goes away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
 from modelcast.agents.tracker.mirror import BATCH_WRITES_MAX, Mirror
-from modelcast.infra.redis_view import Batch, Keys
+from modelcast.infra.redis_view import Batch, Keys, Renewal
 from modelcast.schemas.errors import RedisUnavailable
 from tests.agents.tracker.ports import ports_of
 from tests.support.waiting import until_async
@@ -45,6 +45,18 @@ class ViewInMemory:
             self.names.setdefault(key, set()).update(members)
         return 0
 
+    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+        await self.gate.wait()
+        self._answer()
+        gone = set()
+        for each in renewals:
+            _, fields = self.content.get(each.key, (0, {}))
+            if fields.get("u") == each.tag:
+                fields["r"] = each.told
+            else:
+                gone.add(each.key)
+        return frozenset(gone)
+
     async def close(self) -> None:
         self.closed = True
 
@@ -62,7 +74,8 @@ class Scene:
     def __init__(self) -> None:
         self.returns = 0
         self.view = ViewInMemory()
-        self.mirror = Mirror(ports_of(view=self.view), "w", self.back)
+        self.missing: list[str] = []
+        self.mirror = Mirror(ports_of(view=self.view), "w", self.back, self.missing.append)
         self.mirror.open(REGISTRY)
         self.running = asyncio.create_task(self.mirror.run())
 
@@ -180,7 +193,40 @@ async def test_a_tracker_tells_that_it_lives_while_it_has_nothing_else_to_tell(
 
 
 async def test_before_the_registry_is_known_nothing_is_put_down() -> None:
-    mirror = Mirror(ports_of(view=ViewInMemory()), "w", lambda: None)
+    mirror = Mirror(ports_of(view=ViewInMemory()), "w", lambda: None, lambda _: None)
     mirror.state("fraud", b"1")
     mirror.heartbeat("eu/w", b"beat", 7, 0)
     assert mirror._pending == {}
+
+
+async def test_what_has_not_changed_is_renewed_and_nothing_is_written_again(scene: Scene) -> None:
+    scene.mirror.unchanged("fraud", b"told")  # no state was noted: there is nothing to renew
+    scene.mirror.state("fraud", b"1")
+    await scene.until(lambda: scene.view.state("fraud") == b"1")
+    scene.mirror.unchanged("fraud", b"told")
+    await scene.until(lambda: scene.view.content[KEYS.model("fraud")][1].get("r") == b"told")
+    written = [write.key for batch in scene.view.batches for write in batch.writes]
+    assert written.count(KEYS.model("fraud")) == 1
+    assert scene.missing == []
+
+
+async def test_what_redis_lost_is_asked_for_again(scene: Scene) -> None:
+    scene.mirror.state("fraud", b"1")
+    scene.mirror.state("churn", b"1")
+    await scene.until(lambda: scene.view.state("fraud") and scene.view.state("churn"))
+    del scene.view.content[KEYS.model("fraud")]
+    for model in ("fraud", "churn"):
+        scene.mirror.unchanged(model, b"told")
+    await scene.until(lambda: scene.missing == ["fraud"])
+
+
+async def test_what_is_told_of_a_state_waits_until_that_is_written(scene: Scene) -> None:
+    scene.view.gate.clear()
+    scene.mirror.state("fraud", b"1")
+    await asyncio.sleep(0)
+    scene.mirror.state("fraud", b"2")
+    scene.mirror.unchanged("fraud", b"told")
+    scene.view.gate.set()
+    await scene.until(lambda: scene.view.content.get(KEYS.model("fraud"), (0, {}))[1].get("r") == b"told")
+    assert scene.view.state("fraud") == b"2"
+    assert scene.missing == []

@@ -49,7 +49,7 @@ def test_a_large_fleet_has_few_series_and_pairs_only_where_they_are_asked_for() 
         metrics.show_unread(dict.fromkeys(range(12), 0))
         for n in range(50):
             metrics.show(state(f"model-{n}", (row(name) for name in regions)))
-    assert len(series(sums)) == 50 * 10 + 20 * 6 + 12
+    assert len(series(sums)) == 50 * 10 + 20 * 6 + 12 + 1
     assert len(series(pairs)) == len(series(sums)) + 3 * 50 * 20
 
 

@@ -126,7 +126,7 @@ class Bare:
         return folder
 
     async def swap(self, files: Mapping[str, bytes], version: int) -> float:
-        folder = self._laid(files, version)
+        folder = await asyncio.to_thread(self._laid, files, version)
         began = time.perf_counter()
         async with aiohttp.ClientSession() as http, http.post(
             f"http://127.0.0.1:{self._port}/load", data=str(folder)

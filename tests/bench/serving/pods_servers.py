@@ -260,7 +260,7 @@ class NaiveTriton(Triton, Placed):
         await self.swap(files, 1)
 
     async def swap(self, files: Mapping[str, bytes], version: int) -> float:
-        self.lay(self.repository, {**files, **self.files()}, version)
+        await asyncio.to_thread(self.lay, self.repository, {**files, **self.files()}, version)
         config = {**self.config(), "name": MODEL, "version_policy": {"latest": {"num_versions": 1}}}
         began = time.perf_counter()
         if self._loads_by_grpc:
@@ -282,7 +282,7 @@ class NaiveMLServer(MLServer, Placed):
         await self.swap(files, 1)
 
     async def swap(self, files: Mapping[str, bytes], version: int) -> float:
-        self.lay(self.repository, files, version)
+        await asyncio.to_thread(self.lay, self.repository, files, version)
         hint = json.loads(self.files()["modelcast/mlserver.json"])
         parameters = {"uri": f"./{version}", "version": str(version)}
         settings = {**hint, "name": MODEL, "parameters": parameters}

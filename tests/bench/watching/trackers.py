@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,14 @@ from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows
+from modelcast.agents.tracker.decider.snapshots import EMPTY, repeats
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.ports import WorkerClocks
 from modelcast.agents.tracker.state_metrics import StateMetrics
 from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.schemas.records import RegionHeartbeat
-from modelcast.schemas.topics import MODEL_PARTITIONS
+from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
+from modelcast.schemas.unchanged import is_unchanged
 from tests.agents.tracker.makers import REGISTRY, log_of, pages, pod, update
 from tests.agents.tracker.ports import ports_of
 from tests.bench.watching.fleet import names, states
@@ -45,60 +48,116 @@ class Quiet:
     """A mirror and an outbox that count."""
 
     def __init__(self) -> None:
-        self.records = 0
+        self.states = self.size_bytes = self.writes = 0
 
-    def send(self, *_: Any) -> None:
-        self.records += 1
+    def send(self, _topic: Topic, key: str, value: bytes, on_delivery: Callable[[bool], None]) -> None:
+        self.states += not is_unchanged(key.encode())
+        self.size_bytes += len(value)
+        on_delivery(True)
 
     def open(self, _registry_id: str) -> None:
         """Nothing to open."""
 
     def state(self, *_: Any) -> None:
-        """Nothing to write."""
+        self.writes += 1
 
     def pods(self, *_: Any) -> None:
-        """Nothing to write."""
+        self.writes += 1
+
+    def unchanged(self, *_: Any) -> None:
+        self.writes += 1
+
+
+class Fleet:
+    """A tracker over a fleet, on a clock of its own.
+
+    Args:
+        models: how many.
+        regions: how many.
+        version: the newest; every pod serves version 1.
+    """
+
+    def __init__(self, models: int, regions: int, version: int) -> None:
+        self.now, self.spent, self.ears = 1_000.0, 0.0, Quiet()
+        self.rows, self.heartbeats, self.regions = Rows(), Heartbeats(), names(regions, "region")
+        clock = WorkerClocks(lambda: self.now, self.wall_us)
+        settings = Settings(regions={name: RegionSettings() for name in self.regions})
+        self.rows.owned = frozenset(range(MODEL_PARTITIONS))
+        self.pairs = [(model, region) for model in names(models, "model") for region in self.regions]
+        for model in names(models, "model"):
+            entries = [update(n, n, model=model) for n in range(1, version + 1)]
+            self.rows.row(model).log = log_of(*entries, model=model)
+        ports = replace(ports_of(sender=self.ears), clock=clock, rng=random.Random(1))
+        self.emitter = Emitter(
+            settings, self.rows, self.heartbeats, ReadProgress(Epochs()), ports, self.ears,  # type: ignore[arg-type]
+            alarm=lambda: "",
+        )  # fmt: skip
+        for number, pair in enumerate(self.pairs):
+            self.report(*pair, 1 + number % 2)
+        self._beat()
+        self.emitter.settle(True)
+
+    def wall_us(self) -> int:
+        """The wall clock."""
+        return int(self.now * 1e6)
+
+    def report(self, model: str, region: str, sequence: int) -> None:
+        """A region reports what it serves, as the tracker's ``Reports`` takes it."""
+        pods = [pod(f"{region}-0", 1, 1, read_at_us=self.wall_us())]
+        (ack,) = pages(region, pods, sequence=sequence, model=model)
+        ack = replace(ack, reported_at_us=self.wall_us())
+        began = time.process_time()
+        row = self.rows.row(model)
+        before = row.regions.get(region, EMPTY).complete
+        after = row.take(ack, b"", self.wall_us()).rows.complete
+        if after is not None and repeats(after, before):
+            self.emitter.repeated(model, region)
+        else:
+            self.emitter.changed(model)
+        self.spent += time.process_time() - began
+
+    def _beat(self) -> None:
+        for region in self.regions:
+            beat = RegionHeartbeat(REGISTRY, region, "w", 1, 1, self.wall_us())
+            self.heartbeats.hear(beat, b"", self.wall_us(), self.wall_us())
+
+    def seconds(self, count: int, reports_per_second: int = 0) -> None:
+        """Let time pass."""
+        for second in range(count):
+            self._beat()
+            for number in range(reports_per_second):
+                turn = second * reports_per_second + number
+                self.report(*self.pairs[turn % len(self.pairs)], 10 + turn)
+            began = time.process_time()
+            self.emitter._tick()
+            while self.rows.waiting:
+                self.emitter._fold_waiting(self.now)
+                self.now += 1e-6
+            self.spent += time.process_time() - began
+            self.now += 1.0
 
 
 def hour_behind(models: int, regions: int) -> dict[str, float]:
     """What a minute of an hour costs in which every model is behind everywhere and nothing is reported."""
-    clock, ears, rows, heartbeats = [1_000.0], Quiet(), Rows(), Heartbeats()
-    wall_us = lambda: int(clock[0] * 1e6)  # noqa: E731
-    clocks = WorkerClocks(lambda: clock[0], wall_us)
-    places = names(regions, "region")
-    settings = Settings(regions={name: RegionSettings() for name in places})
-    rows.owned = frozenset(range(MODEL_PARTITIONS))
-    for model in names(models, "model"):
-        row = rows.row(model)
-        row.log = log_of(update(1, 1, model=model), update(2, 2, model=model), model=model)
-        for region in places:
-            (ack,) = pages(region, [pod(f"{region}-0", 1, 1, read_at_us=wall_us())], model=model)
-            row.take(ack, b"", wall_us())
-    ports = replace(ports_of(sender=ears), clock=clocks, rng=random.Random(1))
-    emitter = Emitter(
-        settings, rows, heartbeats, ReadProgress(Epochs()), ports, ears, alarm=lambda: ""  # type: ignore[arg-type]
-    )  # fmt: skip
+    found = _minutes(Fleet(models, regions, version=2), 0)
+    return {f"behind_{name}": figure for name, figure in found.items()}
 
-    def beat() -> None:
-        for region in places:
-            heartbeats.hear(RegionHeartbeat(REGISTRY, region, "w", 1, 1, wall_us()), b"", wall_us(), wall_us())
 
-    def second() -> None:
-        beat()
-        began = time.process_time()
-        emitter._tick()
-        while rows.waiting:
-            emitter._fold_waiting(clock[0])
-            clock[0] += 1e-6
-        spent[0] += time.process_time() - began
-        clock[0] += 1.0
+def quiet(models: int, regions: int) -> dict[str, float]:
+    """What a minute costs in which all is well, and every region repeats its reports every five minutes."""
+    found = _minutes(Fleet(models, regions, version=1), models * regions // 300)
+    return {f"quiet_{name}": figure for name, figure in found.items()}
 
-    spent = [0.0]
-    beat()
-    emitter.settle(True)
-    for _ in range(40):  # the first of all is said, and once more
-        second()
-    spent[0], ears.records = 0.0, 0
-    for _ in range(60 * MINUTES):
-        second()
-    return {"behind_cpu_percent": 100 * spent[0] / (60 * MINUTES), "behind_records_per_second": ears.records / 60}
+
+def _minutes(fleet: Fleet, reports_per_second: int) -> dict[str, float]:
+    fleet.seconds(40, reports_per_second)  # the first of all is said, and told of once
+    fleet.spent, fleet.ears.states, fleet.ears.size_bytes, fleet.ears.writes = 0.0, 0, 0, 0
+    seconds = 60 * MINUTES
+    fleet.seconds(seconds, reports_per_second)
+    ears = fleet.ears
+    return {
+        "cpu_percent": 100 * fleet.spent / seconds,
+        "states_per_second": ears.states / seconds,
+        "bytes_per_second": ears.size_bytes / seconds,
+        "view_writes_per_second": ears.writes / seconds,
+    }

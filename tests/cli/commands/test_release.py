@@ -17,7 +17,7 @@ from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.planning.test_convergence import REFUSING, SERVING, state
 from tests.producers.published import log_of
 
-URL = {"MODELCAST_STORES__ORIGIN__URL": "s3://unused"}
+URL = {"MODELCAST_STORES__ORIGIN__URL": "s3://unused", "MODELCAST_KAFKA__TIMEOUT_SECONDS": "0.2"}
 Tell = Callable[..., None]
 
 

@@ -8,6 +8,7 @@ from modelcast.agents.history.archive import PartitionArchive
 from modelcast.cli.views import at_time
 from modelcast.cli.views.at_time import time_of
 from modelcast.infra.registry.reader import RegistryReader
+from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import UsageError
@@ -50,7 +51,8 @@ def test_what_is_no_time_or_lies_ahead_is_refused_with_what_to_write(text: str) 
 
 @pytest.fixture
 def archived(origin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    """Version 1 served by eu from 02:00:00 on, 2 from 02:10:00 on, known by a report at 02:09:58; then silence."""
+    """Version 1 served by eu from 02:00:00 on, 2 from 02:10:00 on, known by a report at 02:09:58; then silence. Kafka
+    is away."""
     entry = update(1, 1, model="fraud")
     origin.put(keys.REGISTRY_ID, encode_registry_id(entry.registry_id))
     log = ModelLog("fraud", entry.registry_id)
@@ -80,7 +82,8 @@ def archived(origin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> MemoryStor
     archive.seal(BEGIN_US + 7200 * SECOND)
     archive.mark(BEGIN_US + 7200 * SECOND)
     monkeypatch.setattr(at_time, "origin_registry", lambda _: RegistryReader(origin))
-    monkeypatch.setattr(at_time, "load", lambda: None)
+    away = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", timeout_seconds=0.2))
+    monkeypatch.setattr(at_time, "load", lambda: away)
     return origin
 
 

@@ -1,5 +1,6 @@
 """Where states are read, and how much of them."""
 
+import time
 import uuid
 from collections.abc import Callable
 
@@ -8,9 +9,13 @@ import pytest
 from modelcast.cli.views.state_source import StateSource
 from modelcast.cli.views.states import _heard
 from modelcast.cli.views.tables import view_of
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.announcer import KafkaAnnouncer
 from modelcast.infra.redis_view import Batch, RedisMirror, RedisView, Write
-from modelcast.infra.settings import Settings
+from modelcast.infra.settings import KafkaSettings, RedisSettings, Settings
 from modelcast.schemas.codec import encode
+from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.unchanged import UNCHANGED_KEYS, StatesUnchanged, UnchangedState
 from tests.dashboard.makers import NOW, SECOND, row, state
 from tests.infra.test_redis_view import settings_for, with_mirror
 
@@ -47,3 +52,24 @@ def test_without_heartbeats_a_region_is_heard_as_the_tracker_said_and_not_never(
     assert _heard(None, pairs["us"], {"fraud": NOW}, 15.0) == (2.0, True)
     assert _heard(16.0, pairs["eu"], {"fraud": NOW}, 15.0) == (16.0, True)
     assert _heard(None, {}, {}, 15.0) == (None, True)
+
+
+@pytest.mark.integration
+def test_without_redis_a_state_is_as_old_as_what_was_told_of_it_last(kafka: str) -> None:
+    settings = Settings(
+        kafka=KafkaSettings(bootstrap_servers=kafka, timeout_seconds=10),
+        redis=RedisSettings(url="redis://127.0.0.1:1/0", timeout_seconds=0.2),  # type: ignore[arg-type]
+    )
+    create_topics(settings)
+    model, said_us = f"model-{uuid.uuid4().hex[:12]}", time.time_ns() // 1000 - 3600 * SECOND
+    said = state(model, [row("eu")], updated_at_us=said_us, as_of_us=said_us)
+    told_us, partition = said_us + 3600 * SECOND, partition_of(model)
+    it = UnchangedState(model, said_us, told_us, 0)
+    told = StatesUnchanged(said.registry_id, partition, told_us, 0, (it,))
+    with KafkaAnnouncer(settings) as announcer:
+        announcer.announce(Topic.VERSION_STATE, model, encode(said), timeout_seconds=10)
+        announcer.announce(Topic.VERSION_STATE, UNCHANGED_KEYS[partition], encode(told), timeout_seconds=10)
+    found = StateSource(settings).model(model)
+    assert found is not None
+    assert (found.source, found.state.updated_at_us, found.behind_seconds) == ("kafka", told_us, 0.0)
+    assert found.age_seconds < 60

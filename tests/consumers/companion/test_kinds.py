@@ -21,6 +21,7 @@ from modelcast.schemas.errors import ModelcastError, UsageError
         (ServerSettings("kserve"), "http://127.0.0.1:8080"),
         (ServerSettings("webhook"), "--webhook FILE.toml"),
         (ServerSettings("folder"), "--repository DIR"),
+        (ServerSettings("mlserver", "http://127.0.0.1:99999"), "Port out of range"),
     ],
 )
 def test_what_is_missing_is_named_with_what_to_say(tmp_path: Path, settings: ServerSettings, told: str) -> None:

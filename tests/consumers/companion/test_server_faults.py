@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.asked import post
 from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.companion.engines.test_webhook import WebhookServer
-from tests.consumers.companion.servers.server_process import running
+from tests.consumers.companion.servers.server_process import another_program, running
 from tests.consumers.pod.models import order
 from tests.consumers.pod.pod_process import TOKEN
-from tests.support.waiting import until, until_async
+from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(180)]
 
@@ -167,19 +166,13 @@ async def test_another_server_at_the_same_address_is_no_server_of_ours(
 ) -> None:
     await serves(1, server, companion, driver)
     server.kill()
-    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(server.http_port)]
-    other = subprocess.Popen(command, cwd=server.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(server.answers, "the other one answers")
+    with another_program(server.http_port, server.root):
         await until_async(lambda: "serves nothing that it can name" in companion.log.read_text(), "it is noticed")
         assert (await driver.read("adder")).version is None
         server.artifact(2).put(companion.cache)
         with pytest.raises(LoadFailed) as caught:
             await driver.load(order(server.artifact(2), 2))
         assert caught.value.code in {"request_refused", "server_failed"}, caught.value
-    finally:
-        other.kill()
-        other.wait(10)
     server.start()
     await until_read(driver, 1)
     assert server.says() == 1

@@ -92,7 +92,7 @@ def test_a_link_that_trickles_is_given_up(
     origin: MemoryStore, cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading_module, "FLOOR_AFTER_SECONDS", 0.1)
-    manifest = publish(origin, {"w": noise(1000)})
+    manifest = publish(origin, {"w": noise(120)})
 
     class Trickles(Wrapped):
         @contextmanager

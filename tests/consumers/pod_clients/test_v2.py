@@ -94,6 +94,17 @@ async def test_the_pods_own_words_reach_the_caller(ours: PodProcess, driver: V2P
     assert refused.value.code == "stale"
 
 
+async def test_what_a_person_can_do_reaches_the_caller_beside_what_was_wrong(ours: PodProcess, driver: V2Pod) -> None:
+    artifact = adder(1)
+    artifact.put(ours.cache)
+    await driver.load(order(artifact, 1))
+    with pytest.raises(PodRefused, match="this pod obeys") as refused:
+        await driver.load(order(artifact, 2, registry="another"))
+    assert refused.value.code == "foreign_registry"
+    assert refused.value.hint.startswith("the store was wiped or restored")
+    assert refused.value.hint not in refused.value.message
+
+
 async def test_many_calls_at_once_share_connections(ours: PodProcess, driver: V2Pod) -> None:
     artifacts = [adder(n) for n in range(6)]
     for artifact in artifacts:

@@ -3,7 +3,8 @@
 from modelcast.dashboard.view.overview import Overview
 from modelcast.schemas.states import State
 from modelcast.schemas.statuses import Limits, Status
-from tests.dashboard.makers import NOW, SECOND, fetching, row, state
+from modelcast.schemas.unchanged import StatesUnchanged, UnchangedState
+from tests.dashboard.makers import NOW, REGISTRY, SECOND, fetching, row, state
 
 
 def overview() -> Overview:
@@ -106,3 +107,60 @@ def test_a_state_is_as_old_as_the_oldest_report_that_waits_to_be_read() -> None:
     behind = state("fraud", [row("eu")], as_of_us=NOW - 200 * SECOND)
     shown.take(behind, NOW, NOW, "kafka")
     assert shown.models["fraud"].appended_us == NOW - 200 * SECOND
+
+
+def told(model: str, said_at_us: int, seconds: float, **changes: int) -> StatesUnchanged:
+    """What the tracker tells so many seconds later: the state holds, and its pods were read back just before."""
+    at_us = NOW + round(seconds * SECOND)
+    row_of_it = UnchangedState(model, said_at_us, changes.get("as_of_us", at_us), changes.get("read_at_us", at_us))
+    return StatesUnchanged(REGISTRY, 0, at_us, at_us, (row_of_it,))
+
+
+def test_what_has_not_changed_is_as_young_as_was_told_and_goes_on_being_ok() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu", read_at_us=NOW)]), NOW, NOW, "kafka")
+    before = shown.revision
+    for seconds in (300, 600):
+        at_us = NOW + seconds * SECOND
+        assert shown.renew(told("fraud", NOW, seconds), at_us, at_us) == ()
+        assert shown.tick(at_us + 1) == ()
+    assert shown.models["fraud"].appended_us == NOW + 600 * SECOND
+    assert shown.revision == before
+    shown.tick(NOW + 1_201 * SECOND)
+    assert statuses(shown) == {"eu": Status.SILENT}
+
+
+def test_what_is_told_of_another_state_than_the_one_that_is_held_changes_nothing() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu")]), NOW, NOW, "kafka")
+    for other in (told("fraud", NOW - 1, 30), told("fraud", NOW + 1, 30), told("spam", NOW, 30)):
+        shown.renew(other, NOW + 30 * SECOND, NOW + 30 * SECOND)
+    assert shown.models["fraud"].appended_us == NOW
+
+
+def test_of_a_region_that_is_silent_or_not_read_back_nothing_gets_younger() -> None:
+    shown = overview()
+    rows = [row("eu", silent=True, read_at_us=NOW), row("us", unread=True, read_at_us=NOW), row("ap", read_at_us=NOW)]
+    shown.take(state("fraud", rows), NOW, NOW, "kafka")
+    shown.renew(told("fraud", NOW, 300), NOW + 300 * SECOND, NOW + 300 * SECOND)
+    read = {region: pair.row.read_at_us - NOW for region, pair in shown.models["fraud"].pairs.items()}
+    assert read == {"eu": 0, "us": 0, "ap": 300 * SECOND}
+    assert statuses(shown)["eu"] is statuses(shown)["us"] is Status.SILENT
+
+
+def test_a_tracker_that_is_behind_with_its_reading_makes_what_is_shown_as_old_as_that() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu")]), NOW, NOW, "kafka")
+    shown.renew(told("fraud", NOW, 120, as_of_us=NOW + 40 * SECOND), NOW + 120 * SECOND, NOW + 120 * SECOND)
+    assert shown.models["fraud"].appended_us == NOW + 40 * SECOND
+
+
+def test_redis_and_kafka_tell_of_one_state_and_the_younger_word_counts() -> None:
+    shown = overview()
+    said = state("fraud", [row("eu")])
+    younger = state("fraud", [row("eu")], updated_at_us=NOW + 60 * SECOND)
+    shown.take(younger, NOW + 60 * SECOND, NOW + 60 * SECOND, "redis", said_us=NOW)
+    shown.take(said, NOW, NOW + 61 * SECOND, "kafka")
+    assert shown.models["fraud"].appended_us == NOW + 60 * SECOND
+    shown.renew(told("fraud", NOW, 90), NOW + 90 * SECOND, NOW + 90 * SECOND)
+    assert shown.models["fraud"].appended_us == NOW + 90 * SECOND

@@ -11,10 +11,12 @@ from aiohttp.test_utils import TestClient
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupsWatch, PartitionLook
 from modelcast.dashboard.sources.news import NewsBatch, Reach
+from modelcast.dashboard.view.disks import SAMPLE_SECONDS, SAMPLES_MIN
+from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.web.app import host_allowed
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.log.statements import state
-from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
+from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand, RegionHeartbeat
 from modelcast.schemas.statuses import Status
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.pasts import MODEL, past
@@ -311,3 +313,27 @@ async def test_what_rolls_out_is_told_with_its_regions(board: Dashboard, serve: 
     assert (line["model"], line["version"], line["serving"], line["counted"], line["slowest"]) == (
         "fraud", 8, 1, 2, "us",
     )  # fmt: skip
+
+
+async def test_a_region_tells_what_its_link_its_disks_and_its_owners_do(
+    board: Dashboard, serve: Serve, groups: GroupsWatch
+) -> None:
+    fast = fetching("eu", 10, bytes_per_second=2e6, bytes_moved=60, bytes_planned=100, owner_epoch=1)
+    slow = fetching("eu", 10, bytes_per_second=1e6, bytes_moved=10, bytes_planned=100, owner_epoch=1)
+    said(board, now_state("fraud", [fast]), now_state("ranker", [slow]), now_state("spam", [row("eu", owner_epoch=1)]))
+    said(board, now_state("spam", [row("eu", owner_epoch=2)]))
+    now_us = time.time_ns() // 1000
+    for free in range(SAMPLES_MIN, 0, -1):
+        beat = RegionHeartbeat("r", "eu", "w1", 1, 1, now_us + 60_000_000, disk_free_bytes=free * 10**9)
+        board.take(NewsBatch("redis", Reach.LIVE, workers={"eu": (Worker(beat, now_us),)}))
+        board.disks.sample(board.overview.workers, (SAMPLES_MIN - free) * SAMPLE_SECONDS)
+    groups.take((GroupLook("modelcast-region-eu", 1, ()),), now_us)
+    found = await read(await serve(board), "/api/v1/regions/eu")
+    assert found["link_bytes_per_second"] == 3e6
+    assert found["link_bytes_per_second_max"] is None
+    assert [each["model"] for each in found["fetching"]] == ["ranker", "fraud"]
+    assert [(each["model"], each["epoch"]) for each in found["takeovers"]] == [("spam", 2)]
+    assert found["group"]["group"] == "modelcast-region-eu"
+    (worker,) = found["workers"]
+    assert worker["disk_full_in_seconds"] == pytest.approx(SAMPLE_SECONDS)
+    assert worker["clock_ahead_seconds"] == pytest.approx(60)

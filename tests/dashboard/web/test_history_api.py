@@ -9,8 +9,9 @@ import pytest
 
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.infra.stores import MemoryStore
+from tests.dashboard.makers import now_state, row
 from tests.dashboard.pasts import HOUR_US, MODEL, REGIONS, past
-from tests.dashboard.web.conftest import Client
+from tests.dashboard.web.conftest import Client, said
 
 Serve = Callable[..., Awaitable[Client]]
 
@@ -102,3 +103,24 @@ async def test_what_can_not_be_answered_is_named(
     assert found["subject"] == subject
     assert found["error"]
     assert found["hint"]
+
+
+async def test_how_far_behind_a_model_was_is_told_up_to_where_it_is_known(
+    serve: Serve, board: Dashboard, now_us: int
+) -> None:
+    client = await serve(board)
+    found = await asked(client, f"models/{MODEL}/lags?from={now_us - 6 * HOUR_US}&to={now_us}")
+    points = found["points"]
+    assert points[0]["worst_seconds"] is None, "nothing was recorded before"
+    known = [point for point in points if point["worst_seconds"] is not None]
+    assert known
+    assert max(point["worst_seconds"] for point in known) > 0
+    assert [entry["version"] for entry in found["entries"]] == [1, 2, 3]
+    assert (await asked(client, f"models/{MODEL}/lags"))["to_us"] >= now_us
+
+
+async def test_of_a_model_that_is_shown_and_not_archived_nothing_is_told(serve: Serve, board: Dashboard) -> None:
+    said(board, now_state("young", [row("eu")]))
+    client = await serve(board)
+    assert (await asked(client, "models/young/lags"))["points"] == []
+    await asked(client, "models/unknown/lags", 404)

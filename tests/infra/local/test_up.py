@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, StackInfo]]:
-    """A stack that nobody ends, and its folder."""
+    """A stack, which the last test that asks for it ends, and its folder."""
     directory = tmp_path_factory.mktemp("up") / "stack"
     yield directory, up(servers_only(directory))
     down(directory, delete_data=True)
@@ -77,19 +77,16 @@ def works(stack: StackInfo) -> bool:
     return cluster_at(env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"]) is not None
 
 
-def test_up_brings_up_servers_buckets_and_topics_and_down_removes_every_trace(folder: Path) -> None:
+def test_up_brings_up_servers_buckets_and_topics(running: tuple[Path, StackInfo]) -> None:
     from confluent_kafka.admin import AdminClient
 
-    stack = up(servers_only(folder))
+    _, stack = running
     assert works(stack)
     admin = AdminClient({"bootstrap.servers": stack.env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"]})
     topics = admin.list_topics(timeout=10).topics
     assert {spec.name: spec.partitions for spec in TOPICS} == {
         name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")
     }
-    assert down(folder, delete_data=True)
-    assert nothing_left(folder)
-    assert not down(folder, delete_data=True)
 
 
 def test_a_second_up_finds_the_first(running: tuple[Path, StackInfo]) -> None:
@@ -104,6 +101,13 @@ def test_a_second_up_finds_the_first(running: tuple[Path, StackInfo]) -> None:
 def test_the_state_file_is_for_its_owner_alone(running: tuple[Path, StackInfo]) -> None:
     folder, _ = running
     assert (folder / "stack.json").stat().st_mode & 0o077 == 0
+
+
+def test_down_removes_every_trace(running: tuple[Path, StackInfo]) -> None:
+    folder, _ = running
+    assert down(folder, delete_data=True)
+    assert nothing_left(folder)
+    assert not down(folder, delete_data=True)
 
 
 @pytest.mark.soak

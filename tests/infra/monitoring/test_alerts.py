@@ -72,7 +72,7 @@ FIRING: dict[str, list[tuple[str, str]]] = {
         ("modelcast_dashboard_state_timestamp_seconds", "1x100"),
         ('up{job="modelcast-dashboard"}', "1x100"),
     ],
-    "HeldLong": [('modelcast_model_pairs{model="fraud",status="HELD"}', "2x10300")],
+    "HeldLong": [('modelcast_held_since_timestamp_seconds{model="fraud",region="us"}', "1x10300")],
 }
 """What makes each alert fire: series, a sample every 15 s."""
 

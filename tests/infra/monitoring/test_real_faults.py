@@ -4,9 +4,14 @@ The rules are scaled (``scaling.py``): half as slow on the normal day, a twentie
 What takes hours however it is scaled, or can't be brought about from outside, is left to promtool (``faults.py``).
 """
 
+import os
 import shlex
+import shutil
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,9 +20,10 @@ from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.local.layout import ORIGIN_BUCKET, inherited_env
 from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.settings import KafkaSettings, Settings
+from modelcast.schemas.keys import REGISTRY_ID
 from modelcast.schemas.topics import Topic
 from tests.infra.monitoring.conftest import REGIONS, Scraped, rules
-from tests.infra.monitoring.faults import AT_ONCE, LONGER, SILENCE, WITHOUT_DAEMONS, WITHOUT_KAFKA
+from tests.infra.monitoring.faults import AT_ONCE, FILLING, LONGER, SILENCE, UNREAD, WITHOUT_DAEMONS, WITHOUT_KAFKA
 from tests.infra.monitoring.test_grafana import queries
 from tests.support.processes.command_line import SECONDS_MAX, CommandLine, pods_of, predicts
 from tests.support.processes.forked import run_command
@@ -42,6 +48,40 @@ def damage_origin(scraped: Scraped, model: str, version: int, modelcast: Command
         key = f"blobs/sha256/{each['digest'].removeprefix('sha256:')}"
         size = s3.head_object(Bucket=ORIGIN_BUCKET, Key=key)["ContentLength"]
         s3.put_object(Bucket=ORIGIN_BUCKET, Key=key, Body=bytes(size))
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """A file that grows by a share of what is free every few seconds."""
+    over, path = threading.Event(), folder / "growing"
+
+    def grow() -> None:
+        with path.open("wb") as file:
+            while not over.wait(3):
+                os.posix_fallocate(
+                    file.fileno(), os.fstat(file.fileno()).st_size, shutil.disk_usage(folder).free // 120
+                )
+
+    growing = threading.Thread(target=grow)
+    growing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        growing.join()
+        path.unlink()
+
+
+@contextmanager
+def unreadable_id(scraped: Scraped) -> Iterator[None]:
+    """The registry's id is damaged for a while."""
+    s3 = client_for(scraped.stack.env["MODELCAST_STORES__ORIGIN__ENDPOINT_URL"])
+    before = s3.get_object(Bucket=ORIGIN_BUCKET, Key=REGISTRY_ID)["Body"].read()
+    s3.put_object(Bucket=ORIGIN_BUCKET, Key=REGISTRY_ID, Body=b"{")
+    try:
+        yield
+    finally:
+        s3.put_object(Bucket=ORIGIN_BUCKET, Key=REGISTRY_ID, Body=before)
 
 
 def typed(modelcast: CommandLine, command: str) -> int:
@@ -76,7 +116,7 @@ def test_every_alert_fires_in_a_real_fault_and_every_panel_answers(scraped: Scra
     for model in ("damaged", "stuck", "pinned", "alarmed"):
         modelcast("publish", model, modelcast.model(1), "--wait")
     assert {predicts(pod, "damaged")[0] for pod in pods_of(scraped.stack.env)} == {1}
-    prometheus.use(rules(1 / 20))
+    prometheus.use(rules(1 / 20, HeldLong=1 / 20_000))
 
     def fired() -> set[str]:
         return prometheus.fired(f"{int(time.monotonic() - began) + 1}s")
@@ -121,13 +161,21 @@ def test_every_alert_fires_in_a_real_fault_and_every_panel_answers(scraped: Scra
         60,
     )
     assert "active" in scraped.alertmanager.states()["ManyRegionsSilent"]
+    with filling(modelcast.folder):
+        wait_for(*FILLING)
     wait_for(*LONGER, seconds=200)
     for command in prometheus.commands():
         assert typed(modelcast, command) in {0, 1, 6}, command  # 1, 6: doctor has found what is wrong
     empty = {what: expr for what, expr in queries(model="fraud", region="us").items() if not prometheus.query(expr)}
     assert {what: expr for what, expr in empty.items() if not any(name in expr for name in OF_EVENTS)} == {}
-    # Kafka stands still, and something is published all the same; then nobody is left to tell.
+    # What regions report of the next version, no tracker reads: it can't tell whose registry that is.
     scraped.signal("redis", signal.SIGCONT)
+    scraped.signal("tracker", signal.SIGSTOP)
+    modelcast("publish", "churn", modelcast.model(6.5))
+    with unreadable_id(scraped):
+        scraped.daemon("tracker").restart()
+        wait_for(*UNREAD)
+    # Kafka stands still, and something is published all the same; then nobody is left to tell.
     scraped.signal("kafka", signal.SIGSTOP)
     modelcast("publish", "churn", modelcast.model(7), code=7, MODELCAST_KAFKA__TIMEOUT_SECONDS="5")
     wait_for(*WITHOUT_KAFKA, seconds=180)

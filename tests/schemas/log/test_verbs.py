@@ -14,7 +14,7 @@ from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.records import CommandKind
 
 VERBS = list(RULES.items())
-SIMPLE_VERBS = [(kind, rule) for kind, rule in VERBS if not rule.takes_positions]  # others have commands of their own
+SIMPLE_VERBS = [(kind, rule) for kind, rule in VERBS if not rule.stands_alone]  # others have commands of their own
 KNOWN_IN_QUESTIONS = {"model", "version", "goal", "alias", "where"}
 
 
@@ -27,10 +27,10 @@ def test_a_rule_is_complete(kind: CommandKind, rule: Rule) -> None:
     assert rule.help.endswith(".")
     assert rule.question.endswith("?")
     assert {name for _, name, _, _ in Formatter().parse(rule.question) if name} <= KNOWN_IN_QUESTIONS
-    assert rule.change_region or rule.change_log, "it changes something"
+    assert rule.change_region or rule.change_log or rule.change_rollout, "it changes something"
     if rule.serves or rule.takes_alias:
         assert rule.takes_version
-    if rule.serves:
+    if rule.serves and not rule.stands_alone:
         assert rule.by_region
 
 

@@ -63,6 +63,7 @@ class Kafka:
         self.beats = 0  # heartbeats so far
         self.changelog: dict[bytes, bytes] = {}  # of the tracker's table
         self.version_state: bytes | None = None  # the newest
+        self.unchanged: bytes | None = None  # what was told last of states that had not changed
         self.cluster = 0
         self.lies: dict[tuple[str, int], Lie] = {}  # the last one under each epoch of a region
 
@@ -156,7 +157,7 @@ class Kafka:
         self.announced.clear()
         self.heartbeats.clear()
         self.changelog.clear()
-        self.version_state = None
+        self.version_state = self.unchanged = None
         for lie in self.lies.values():
             lie.refuted_at = None
         for records in self.topics.values():

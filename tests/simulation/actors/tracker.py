@@ -68,7 +68,7 @@ class Trackers(Group["TrackerWorker"]):
         """All processes end, and what they wrote down is gone."""
         self.world.trace("tracker", "TABLES LOST")
         self.world.kafka.changelog.clear()
-        self.world.kafka.version_state = None
+        self.world.kafka.version_state = self.world.kafka.unchanged = None
         for worker in self.workers:
             worker.crash("tables lost")
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.kafka.outbox import Delivered
-from modelcast.infra.redis_view import Batch, Keys, Write
+from modelcast.infra.redis_view import Batch, Keys, Renewal, Write
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import KafkaUnavailable, RedisUnavailable
 from modelcast.schemas.records import VersionState
-from modelcast.schemas.topics import Topic
+from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.unchanged import UNCHANGED_KEYS, StatesUnchanged, is_unchanged
 from tests.simulation.comings_and_goings import check_model
+from tests.simulation.unchanged import check_unchanged
 
 if TYPE_CHECKING:
     from tests.simulation.actors.tracker import TrackerWorker
     from tests.simulation.world import World
+
+T = TypeVar("T")
 
 DEAR_SECONDS = 0.03
 """What it costs to find out that a model can't be told: more than a pass may take."""
@@ -50,6 +54,12 @@ class SenderLine:
     def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
         """See ``Sender``."""
         worker, world = self._worker, self._world
+        if is_unchanged(key.encode()):
+            told = decode_as(StatesUnchanged, value)
+            if (row := told.of(world.model)) is not None:
+                check_unchanged(world, worker, row)
+                worker.writes(lambda: self._told(value, on_delivery))
+            return
         if topic in {Topic.VERSION_STATE, Topic.MODEL_UPDATES}:
             check_model(world, worker.name, key)
         if key != world.model and topic in {Topic.VERSION_STATE, Topic.MODEL_UPDATES}:
@@ -63,6 +73,10 @@ class SenderLine:
             worker.later(0.01, lambda: on_delivery(False))
             return
         worker.writes(lambda: self._arrives(topic, value, on_delivery))
+
+    def _told(self, value: bytes, on_delivery: Delivered) -> None:
+        self._world.kafka.unchanged = value
+        self._worker.hears(0.01, lambda: on_delivery(True))
 
     def _send_of_the_neighbour(self, topic: Topic, on_delivery: Delivered) -> None:
         worker = self._worker
@@ -96,8 +110,9 @@ class PublishedLine:
         if world.fault("published states not read"):
             await asyncio.sleep(timeout_seconds)
             return None
-        state = world.kafka.version_state
-        return {world.model: state} if state is not None else {}
+        key = UNCHANGED_KEYS[partition_of(world.model)]
+        found = {world.model: world.kafka.version_state, key: world.kafka.unchanged}
+        return {name: value for name, value in found.items() if value is not None}
 
     async def probe_states(self, timeout_seconds: float) -> dict[str, bytes] | None:
         """See ``PublishedStates``; no probe is sent here."""
@@ -128,6 +143,16 @@ class Redis:
         self._last_fence = max(self._last_fence + 1, int(self._world.now * 1e6))
         return self._last_fence
 
+    def renew(self, renewal: Renewal) -> bool:
+        """Whether it holds what was to be renewed, or is a newer owner's."""
+        at, content = self._content.get(renewal.key, (0, {}))
+        if at > renewal.fence:
+            return True
+        if content.get("u") != renewal.tag:
+            return False
+        self._content[renewal.key] = at, content | {"r": renewal.told}
+        return True
+
     def put(self, write: Write) -> bool:
         """Whether the write was not refused."""
         at, content = self._content.get(write.key, (0, {}))
@@ -155,10 +180,15 @@ class ViewLine:
         """See ``View``."""
         return await self._asked(lambda: sum(not self._world.redis.put(write) for write in batch.writes))
 
+    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+        """See ``View``."""
+        redis = self._world.redis
+        return await self._asked(lambda: frozenset(each.key for each in renewals if not redis.renew(each)))
+
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def _asked(self, question: Callable[[], int]) -> int:
+    async def _asked(self, question: Callable[[], T]) -> T:
         world = self._world
         await asyncio.sleep(world.rng.uniform(0.0005, 0.01))
         if not self._worker.acts() or world.fault("view not written"):

@@ -3,12 +3,16 @@
 from hypothesis import strategies as st
 
 import modelcast.schemas.probes as p
+import modelcast.schemas.traffic.reports as t
 from modelcast.schemas import records as r
-from modelcast.schemas.avro.record_checks import LONG_MAX, TIME_US_MAX
+from modelcast.schemas import unchanged as u
+from modelcast.schemas.avro.value_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, VERSION_MAX
 from modelcast.schemas.states import PodState, State
+from modelcast.schemas.traffic.differences import CUMULATIVE
+from modelcast.schemas.traffic.steps_and_gates import READY_MADE, encode_plan
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
 identity = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=40)
@@ -21,6 +25,7 @@ counts = st.integers(0, LONG_MAX)
 times_us = st.integers(0, TIME_US_MAX - 1)
 digests = st.binary(max_size=8).map(sha256_of)
 maybe_digest = st.just("") | digests
+shares = st.integers(0, 10_000)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 seconds = st.floats(0, allow_nan=False, allow_infinity=False)
 durations = st.dictionaries(text, finite, max_size=4)
@@ -72,7 +77,14 @@ def model_commands(draw: st.DrawFn) -> r.ModelCommand:
     """A command whose targets and alias go with its kind."""
     kind = draw(st.sampled_from(r.CommandKind))
     regions = st.just(r.ALL_REGIONS) | model_names
-    target = st.builds(r.CommandTarget, region=regions, version=versions if RULES[kind].takes_version else st.none())
+    rule = RULES[kind]
+    target = st.builds(
+        r.CommandTarget,
+        region=regions,
+        version=versions if rule.takes_version else st.none(),
+        share=shares if rule.takes_share else st.none(),
+    )
+    of_rollout, is_start = rule.change_rollout is not None, kind is r.CommandKind.ROLLOUT_START
     return r.ModelCommand(
         registry_id=draw(identity),
         event_id=draw(identity),
@@ -85,6 +97,10 @@ def model_commands(draw: st.DrawFn) -> r.ModelCommand:
         reason=draw(text),
         alias=draw(aliases) if kind is r.CommandKind.ALIAS else "",
         replaces=tuple(draw(st.lists(positions, min_size=1, max_size=3))) if kind is r.CommandKind.ACCEPT else (),
+        rollout=draw(identity) if of_rollout else "",
+        plan=encode_plan(READY_MADE[draw(st.sampled_from(sorted(READY_MADE)))]) if is_start else "",
+        evidence=draw(maybe_digest),
+        not_before_us=draw(times_us) if kind is r.CommandKind.ROLLOUT_STEP else 0,
     )
 
 
@@ -194,6 +210,7 @@ region_states = st.builds(
     unread=st.booleans(),
     read_at_us=times_us,
     moved_at_us=times_us,
+    owner_epoch=counts,
 )
 version_states = st.builds(
     r.VersionState,
@@ -270,6 +287,17 @@ probe_regions = st.builds(
     asked=st.booleans(),
     lost_today=counts,
 )
+unchanged_states = st.builds(
+    u.UnchangedState, model=model_names, said_at_us=times_us, as_of_us=times_us, read_at_us=times_us
+)
+states_unchanged = st.builds(
+    u.StatesUnchanged,
+    registry_id=identity,
+    partition=st.integers(0, 11),
+    updated_at_us=times_us,
+    heard_at_us=times_us,
+    models=_tuples(unchanged_states, 3),
+)
 probe_states = st.builds(
     p.ProbeState,
     registry_id=identity,
@@ -289,7 +317,107 @@ probe_states = st.builds(
     trouble=text,
     regions=_tuples(probe_regions, 2),
 )
+version_counts = st.builds(
+    t.VersionCounts,
+    version=versions,
+    manifest_digest=digests,
+    ready=st.booleans(),
+    **dict.fromkeys(CUMULATIVE, counts),
+    latency=_tuples(counts),
+)
+pod_counts = st.builds(
+    t.PodCounts,
+    registry_id=identity,
+    model=model_names,
+    region=model_names,
+    pod=identity,
+    incarnation=identity,
+    started_at_us=times_us,
+    sequence=counts,
+    counted_at_us=times_us,
+    table_generation=counts,
+    table_epoch=counts,
+    table_sequence=counts,
+    versions=_tuples(version_counts, 2),
+)
+traffic_readings = st.builds(
+    t.TrafficReading,
+    registry_id=identity,
+    model=model_names,
+    region=model_names,
+    worker=identity,
+    epoch=counts,
+    sequence=counts,
+    rollout=text,
+    generation=counts,
+    reported_at_us=times_us,
+    pods_expected=counts,
+    control_ready=counts,
+    candidate_ready=counts,
+    pods_in_force=counts,
+    table_generation=counts,
+    table_epoch=counts,
+    table_sequence=counts,
+    share=shares,
+    cut=text,
+    cut_rollout=text,
+    error=text,
+)
+rollout_gates = st.builds(
+    t.RolloutGate,
+    measure=text,
+    kind=text,
+    log_e_harmful=finite,
+    log_e_harmless=finite,
+    needed_harmful=finite,
+    needed_harmless=finite,
+    control_events=counts,
+    candidate_events=counts,
+)
+rollout_regions = st.builds(
+    t.RolloutRegion,
+    region=model_names,
+    wave=st.integers(-1, 100),
+    ceiling=shares,
+    share=shares,
+    read_back=st.booleans(),
+    pods_expected=counts,
+    candidate_ready=counts,
+    control_requests=counts,
+    candidate_requests=counts,
+    heard_at_us=times_us,
+    cut=text,
+)
+rollout_states = st.builds(
+    t.RolloutState,
+    registry_id=identity,
+    model=model_names,
+    rollout=identity,
+    generation=counts,
+    phase=identity,
+    strategy=identity,
+    candidate=versions,
+    control=maybe_version,
+    updated_at_us=times_us,
+    epoch=counts,
+    wave=counts,
+    waves=counts,
+    step=st.integers(-1, 100),
+    steps=counts,
+    share=shares,
+    verdict=text,
+    gates=_tuples(rollout_gates, 2),
+    regions=_tuples(rollout_regions, 2),
+    control_requests=counts,
+    candidate_requests=counts,
+    blind=st.booleans(),
+    why=text,
+    next=text,
+    if_stopped=text,
+    evidence=maybe_digest,
+)
 records = st.one_of(
     *(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, version_changes),
-    *(dead_letters, statements, probes, probe_answers, probe_states),
+    *(dead_letters, statements, probes, probe_answers, probe_states, states_unchanged),
+    *(pod_counts, traffic_readings, rollout_states),
 )

@@ -2,11 +2,16 @@
 
 ``second_try`` names the tests that failed first and passed when they were run once more: they are counted, because a
 test that fails now and then hides what fails always.
+
+    python -m tests.support.suite.report FILE    # what CI ends with
 """
 
+import fcntl
 import json
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
@@ -50,6 +55,26 @@ class Report:
         self.slowest_seconds = {name: round(took, 1) for name, took in seconds.most_common(SLOWEST_KEPT)}
 
 
+@contextmanager
+def amended(path: Path) -> Iterator[Report]:
+    """The report at ``path``, written when the block ends; lanes that run side by side take turns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        report = Report.read(path)
+        yield report
+        report.write(path)
+
+
+def told(report: Report) -> list[str]:
+    """What a person reads last: how many passed, and by name what failed and what passed only the second time."""
+    lines = [f"{report.passed} tests passed, {len(report.failed)} failed"]
+    lines += [f"failed: {name}" for name in report.failed]
+    if report.second_try:
+        lines.append(f"passed only on the second try: {len(report.second_try)}")
+    return lines + list(report.second_try)
+
+
 def too_slow(stats: Mapping[str, Sequence[object]]) -> dict[str, float]:
     """Seconds of the tests whose call took over ``ALONE_SECONDS_MAX``, longest first; not of those marked ``soak``."""
     calls = (each for each in _tests(stats, "passed", "failed") if each.when == "call" and "soak" not in each.keywords)
@@ -60,3 +85,7 @@ def too_slow(stats: Mapping[str, Sequence[object]]) -> dict[str, float]:
 def _tests(stats: Mapping[str, Sequence[object]], *outcomes: str) -> Iterable[pytest.TestReport]:
     found = (each for outcome in outcomes for each in stats.get(outcome, ()))
     return (each for each in found if isinstance(each, pytest.TestReport))
+
+
+if __name__ == "__main__":
+    print("\n".join(told(Report.read(Path(sys.argv[1])))))

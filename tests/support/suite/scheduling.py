@@ -1,38 +1,56 @@
-"""Which tests stay together on one worker of xdist, and which start first.
+"""Which tests stay together on one worker of xdist, and which start first. Files are named by their paths below tests.
 
 A file's tests share a worker, because they share what its fixtures made; files of ``TOGETHER`` share one, because they
 take turns at something that is there once. The tests of ``SPREAD`` share nothing: each goes where there is room.
 """
 
-from pathlib import PurePosixPath
-
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.lanes import SOAK
 
+TESTS = "tests/"
 ROAD, REGION, TRACKER = "integration: the road", "region: one worker", "tracker"
 # In a quick run one stack is enough, and one Kafka for regions: to start another one costs more than to wait.
 LOSSES = "integration: losses" if SOAK else ROAD
 WORKERS = "region: workers" if SOAK else REGION
 TOGETHER = {
-    **{f"test_{name}.py": ROAD for name in ("main_road", "base_command_line", "bad_bytes", "dashboard")},
-    **{f"test_{name}.py": LOSSES for name in ("exit_codes", "losses", "progress", "quarantined", "rewritten_log")},
-    **{f"test_{name}.py": WORKERS for name in ("two_workers", "storms", "late_bytes")},
-    **{f"test_{name}.py": REGION for name in ("region_for_real", "flood", "companions_for_real")},
-    **{f"test_{name}.py": TRACKER for name in ("tracker_for_real", "tracker_losses", "forgotten_region")},
-    "test_dead_letters.py": "dead letters",
-}
-"""By the name of a file: what its tests take turns at."""
+    **{
+        f"integration/{name}.py": ROAD
+        for name in ("test_main_road", "packaging/test_base_command_line", "test_bad_bytes", "test_dashboard")
+    },
+    **{
+        f"integration/test_{name}.py": LOSSES
+        for name in ("exit_codes", "losses", "progress", "quarantined", "rewritten_log")
+    },
+    **{f"agents/region/for_real/test_{name}.py": WORKERS for name in ("two_workers", "storms", "late_bytes")},
+    **{
+        f"agents/region/for_real/test_{name}.py": REGION
+        for name in (
+            "region_for_real", "flood", "companions_for_real", "fleets_for_real", "rollover_for_real",
+            "watching_program",
+        )
+    },
+    **{
+        f"agents/tracker/{name}.py": TRACKER
+        for name in (
+            "for_real/test_tracker_for_real", "for_real/test_tracker_losses", "for_real/test_forgotten_region",
+            "test_history_for_real",
+        )
+    },
+    "infra/kafka/test_dead_letters.py": "dead letters",
+    "cli/commands/test_dead_letters.py": "dead letters",
+}  # fmt: skip
+"""By the path of a file: what its tests take turns at."""
 SPREAD = frozenset(
     {
-        "test_fold_properties.py",
-        "test_whole.py",
-        "test_kill.py",
-        "test_memory.py",
-        "test_forecast.py",
-        "test_base_install.py",
-        "test_mutants.py",
-        "test_worlds.py",
+        "agents/tracker/decider/test_fold_properties.py",
+        "cli/demo/test_whole.py",
+        "consumers/fetch/test_kill.py",
+        "deltas/codec/test_memory.py",
+        "deltas/publish/test_forecast.py",
+        "producers/test_base_install.py",
+        "simulation/test_mutants.py",
+        "simulation/test_worlds.py",
     }
 )
 FIRST = (
@@ -40,39 +58,44 @@ FIRST = (
     LOSSES,
     REGION,
     WORKERS,
-    "test_kafka_tls.py",
-    "test_up.py",
+    "integration/test_kafka_tls.py",
+    "infra/local/test_up.py",
     TRACKER,
-    "test_kafka_acls.py",
-    "test_kill_rounds.py",
-    "test_large_for_real.py",
-    "test_large.py",
-    "test_kill.py",
-    "test_region_disk.py",
-    "test_ended.py",
-    "test_faust_positions.py",
-    "test_dashboard_for_real.py",
-    "test_worlds.py",
-    "test_whole.py",
-    "test_arriving.py",
-    "test_pod_swaps.py",
-    "test_interrupted.py",
-    "test_memory.py",
+    "integration/test_kafka_acls.py",
+    "faults/test_kill_rounds.py",
+    "deltas/fetch/test_large_for_real.py",
+    "deltas/publish/test_large.py",
+    "producers/publish/test_large.py",
+    "consumers/fetch/test_kill.py",
+    "deltas/fetch/test_region_disk.py",
+    "cli/demo/test_ended.py",
+    "infra/kafka/test_faust_positions.py",
+    "dashboard/test_dashboard_for_real.py",
+    "simulation/test_worlds.py",
+    "cli/demo/test_whole.py",
+    "deltas/fetch/test_arriving.py",
+    "consumers/pod/server/test_pod_swaps.py",
+    "producers/publish/test_interrupted.py",
+    "deltas/codec/test_memory.py",
 )
 """Scopes that take longest, longest first: what starts last is waited for alone."""
 
 
+def path_of(nodeid: str) -> str:
+    """The path of a test's file below ``tests``."""
+    return nodeid.split("::", 1)[0].removeprefix(TESTS)
+
+
 def scope_of(nodeid: str) -> str:
     """The tests that go to the same worker share a scope."""
-    file = nodeid.split("::", 1)[0]
-    name = PurePosixPath(file).name
-    return nodeid if name in SPREAD else TOGETHER.get(name, file)
+    path = path_of(nodeid)
+    return nodeid if path in SPREAD else TOGETHER.get(path, path)
 
 
 def rank(nodeid: str) -> int:
     """The smaller, the sooner."""
-    name = PurePosixPath(nodeid.split("::", 1)[0]).name
-    keys = (name, TOGETHER.get(name))
+    path = path_of(nodeid)
+    keys = (path, TOGETHER.get(path))
     return next((place for place, first in enumerate(FIRST) if first in keys), len(FIRST))
 
 

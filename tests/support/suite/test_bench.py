@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import start
 from tests.bench.__main__ import not_held
 from tests.bench.serving.pods import promised
 
@@ -49,3 +50,18 @@ def test_a_companions_memory_counts_in_a_promise_of_its_own() -> None:
     said = promised({"triton": SERVER})
     assert said["triton: memory after reloads at most 1.1 times"]
     assert not said["triton, with its companion: memory after reloads at most 1.1 times"]
+
+
+@pytest.mark.soak
+@pytest.mark.integration
+def test_what_a_start_costs_stands_beside_an_empty_python_and_its_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "STARTS", 1)
+    figures = start.measure(2, tmp_path)
+    rows = figures["commands"]
+    assert rows[start.PYTHON]["cpu_by_python"]["median"] == rows[start.CLIENTS]["cpu_by_clients"]["median"] == 1
+    assert all(rows[name]["cpu_by_python"]["median"] > 2 for name in start.CPU_SECONDS_MAX)
+    assert figures["promises"].keys() == {
+        f"{name}: at most {most:g} s of processor time" for name, most in start.CPU_SECONDS_MAX.items()
+    }

@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 
 from tests.support.servers.shared_servers import ServerOwner, ask
-from tests.support.suite.report import too_slow
-from tests.support.suite.scheduling import SPREAD, TOGETHER, rank, scope_of
+from tests.support.suite.report import Report, too_slow
+from tests.support.suite.scheduling import FIRST, SPREAD, TOGETHER, rank, scope_of
 
 ROOT = Path(__file__).parents[3]
 UNSTEADY = """
@@ -59,6 +59,21 @@ def test_what_passes_only_the_second_time_is_counted_and_named_in_the_last_lines
     assert "1 passed, 1 deselected" in last
     told = json.loads(report.read_text())
     assert (told["passed"], told["failed"], told["second_try"]) == (2, [], [name])
+
+
+def test_ci_ends_with_what_failed_and_what_passed_only_the_second_time(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    Report(passed=3, failed=["tests/a.py::test_b"], second_try=["tests/a.py::test_c"]).write(path)
+    command = [sys.executable, "-m", "tests.support.suite.report", str(path)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.splitlines() == [
+        "3 tests passed, 1 failed",
+        "failed: tests/a.py::test_b",
+        "passed only on the second try: 1",
+        "tests/a.py::test_c",
+    ]
+    last = (ROOT / ".ci" / "run").read_text().splitlines()[-2:]
+    assert "tests.support.suite.report" in last[0]
 
 
 SLOW = """
@@ -121,8 +136,19 @@ def test_a_server_that_does_not_start_is_named() -> None:
 
 
 def test_files_stay_together_unless_they_are_spread() -> None:
-    file, spread, together = ("tests/any/" + name for name in ("test_keys.py", min(SPREAD), "test_main_road.py"))
-    assert scope_of(f"{file}::test_a[x]") == scope_of(f"{file}::Test::test_b") == file
-    assert scope_of(f"{spread}::test_a") != scope_of(f"{spread}::test_b")
-    assert scope_of(f"{together}::test_a") == TOGETHER["test_main_road.py"]
-    assert rank(f"{together}::test_a") < rank(f"{file}::test_a")
+    file, spread, together = ("any/test_keys.py", min(SPREAD), "integration/test_main_road.py")
+    assert scope_of(f"tests/{file}::test_a[x]") == scope_of(f"tests/{file}::Test::test_b") == file
+    assert scope_of(f"tests/{spread}::test_a") != scope_of(f"tests/{spread}::test_b")
+    assert scope_of(f"tests/{together}::test_a") == TOGETHER[together]
+    assert rank(f"tests/{together}::test_a") < rank(f"tests/{file}::test_a")
+
+
+def test_a_file_of_the_same_name_elsewhere_is_another_one() -> None:
+    assert scope_of("tests/dashboard/test_dashboard.py::test_a") == "dashboard/test_dashboard.py"
+    assert scope_of("tests/integration/test_dashboard.py::test_a") == TOGETHER["integration/test_dashboard.py"]
+
+
+def test_the_order_speaks_of_files_that_exist() -> None:
+    named = {*TOGETHER, *SPREAD, *(each for each in FIRST if each.endswith(".py"))}
+    assert {each for each in FIRST if not each.endswith(".py")} <= set(TOGETHER.values())
+    assert [each for each in named if not (ROOT / "tests" / each).exists()] == []

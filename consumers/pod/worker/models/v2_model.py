@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from modelcast.consumers.pod.worker.frames import ALL_JSON
+from modelcast.consumers.pod.worker.models.output_look import OutputLook
 from modelcast.consumers.pod.worker.models.runtime import Runtime
 from modelcast.consumers.pod.worker.tensors import (
     DTYPES,
@@ -34,6 +35,7 @@ class V2Model:
         self._runtime = runtime
         self._inputs = {spec.name: spec for spec in runtime.inputs}
         self._outputs = {spec.name: spec for spec in runtime.outputs}
+        self._look = OutputLook()
         self.metadata: dict[str, Any] = {
             "name": name,
             "versions": [self._version],
@@ -56,10 +58,13 @@ class V2Model:
         with contextlib.suppress(Exception):
             self._runtime.run(list(self._outputs), feed)
 
-    def infer(self, body: bytes, json_size_bytes: int) -> tuple[int, int, bytes]:
-        """Answer one V2 request: (HTTP status, size of the JSON part or ``ALL_JSON``, body). Never raises."""
+    def infer(self, body: bytes, json_size_bytes: int, looks: bool = False) -> tuple[int, int, bytes]:
+        """Answer one V2 request: (HTTP status, size of the JSON part or ``ALL_JSON``, body). Never raises.
+
+        ``looks``: to the status is added what the outputs are like, see ``frames``.
+        """
         try:
-            return self._infer(body, json_size_bytes)
+            return self._infer(body, json_size_bytes, looks)
         except BadRequest as error:
             return 400, ALL_JSON, error_body(error.message)
         except MemoryError:
@@ -78,7 +83,7 @@ class V2Model:
         answer: dict[str, Any] = orjson.loads(body if split == ALL_JSON else body[:split])
         return answer
 
-    def _infer(self, body: bytes, json_size_bytes: int) -> tuple[int, int, bytes]:
+    def _infer(self, body: bytes, json_size_bytes: int, looks: bool = False) -> tuple[int, int, bytes]:
         split = len(body) if json_size_bytes == ALL_JSON else json_size_bytes
         if split > len(body):
             raise BadRequest("Inference-Header-Content-Length is larger than the body")
@@ -91,8 +96,9 @@ class V2Model:
             raise BadRequest("the request must be a JSON object")
         feed = self._feed(request, view[split:])
         wanted, as_bytes = self._wanted(request)
-        results = self._runtime.run(wanted, feed)
-        return self._answer(request, dict(zip(wanted, results, strict=True)), as_bytes)
+        results = dict(zip(wanted, self._runtime.run(wanted, feed), strict=True))
+        status, json_size_bytes, answer = self._answer(request, results, as_bytes)
+        return status + (self._look.at(body, results) if looks else 0), json_size_bytes, answer
 
     def _feed(self, request: dict[str, Any], raw: memoryview) -> dict[str, Array]:
         inputs = request.get("inputs")
@@ -164,7 +170,7 @@ class V2Model:
                 if is_base64:
                     item["parameters"] = {"content_type": BASE64}
             else:
-                item["data"] = np.ascontiguousarray(array).ravel()
+                item["data"] = array.ravel()  # contiguous, whatever the array is
             outputs.append(item)
         answer["outputs"] = outputs
         head = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)

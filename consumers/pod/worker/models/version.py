@@ -105,11 +105,11 @@ class LoadedVersion:
         if difference:
             raise NotLoadable(f"the recorded sample is answered otherwise: {difference}", subject=model.name)
 
-    def infer(self, part: int, body: bytes, json_size_bytes: int) -> tuple[int, int, bytes]:
+    def infer(self, part: int, body: bytes, json_size_bytes: int, looks: bool = False) -> tuple[int, int, bytes]:
         """See ``V2Model.infer``; ``part`` is a place in ``parts``."""
         if part >= len(self._models):
             return 404, ALL_JSON, error_body(f"{self._model!r} names no model by itself: {self._served}")
-        return self._models[part].infer(body, json_size_bytes)
+        return self._models[part].infer(body, json_size_bytes, looks)
 
     @property
     def _served(self) -> str:

@@ -26,6 +26,7 @@ from modelcast.schemas.records import Activation, CommandKind, ModelAck
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 from tests.agents.region.words import Log, Region, digest, serving
+from tests.support.lanes import often
 
 NOW_US = 1_700_000_000_000_000
 
@@ -167,7 +168,7 @@ def test_a_row_says_what_serves_there_where_its_region_knows_it_from_and_its_zon
     assert rows == {"a": ("triton" + "x" * 74, "registration", "z1"), "b": ("", "", "")}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=often(40, 12), deadline=None)
 @given(
     count=st.sampled_from([1, 999, 1000, 1001, 2500]),
     error=st.text(max_size=2000),

@@ -110,7 +110,7 @@ class Judge:
             anything,
             ports_of(sender=sender),
             anything,
-            SimpleNamespace(changed=lambda _: None, leave_out=lambda _: None),
+            SimpleNamespace(changed=lambda _: None, repeated=lambda *_: None, leave_out=lambda _: None),
             ("ap", "eu", "us"),
         )
         for region in ("eu", "us"):

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from modelcast.agents.tracker.decider.snapshots import EMPTY, PENDING_MAX, RegionRows
-from modelcast.schemas.records import ModelAck
+from modelcast.agents.tracker.decider.snapshots import EMPTY, PENDING_MAX, RegionRows, Snapshot, repeats
+from modelcast.schemas.records import ModelAck, PodReport
 from tests.agents.tracker.makers import SECOND, pages, pod, rows_of, taken
 
 PODS = [pod(f"pod-{n}", 1, 1) for n in range(4)]
@@ -131,3 +131,24 @@ def test_the_same_number_counts_as_it_was_written_last() -> None:
 def test_an_older_owner_overrules_nothing() -> None:
     rows = rows_of(snapshot(1, epoch=2))
     assert taken(rows, snapshot(9, epoch=1)[0]).rows == rows
+
+
+def completed(sequence: int, pods: list[PodReport], *, error: str = "", epoch: int = 1) -> Snapshot:
+    (page,) = pages("eu", pods, sequence=sequence, epoch=epoch)
+    snapshot = taken(EMPTY, replace(page, error=error, reported_at_us=sequence * SECOND)).rows.complete
+    assert snapshot is not None
+    return snapshot
+
+
+def test_a_report_repeats_another_if_only_times_differ() -> None:
+    before = completed(1, [pod("a", 1, 1, read_at_us=SECOND), pod("b", 1, 1, read_at_us=SECOND)])
+    assert repeats(completed(2, [pod("a", 1, 1, read_at_us=9 * SECOND), pod("b", 1, 1, read_at_us=9 * SECOND)]), before)
+    assert not repeats(before, None)
+    for other in (
+        completed(2, [pod("a", 1, 1), pod("b", 1, 2)]),
+        completed(2, [pod("a", 1, 1), pod("c", 1, 1)]),
+        completed(2, [pod("a", 1, 1)]),
+        completed(2, [pod("a", 1, 1), pod("b", 1, 1)], error="out of memory"),
+        completed(2, [pod("a", 1, 1), pod("b", 1, 1)], epoch=2),
+    ):
+        assert not repeats(other, before)

@@ -10,8 +10,9 @@ import pytest
 
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
+from tests.consumers.companion.asked import post
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.conformance import ComparingConformance
+from tests.consumers.companion.conformance import ComparingConformance, SilentConformance
 from tests.consumers.companion.servers.server_process import PROGRAMS, ServerProcess, running
 from tests.consumers.pod.models import Artifact, order
 from tests.support.servers.serving_peers import mlserver_python
@@ -61,6 +62,11 @@ class MLServer(ServerProcess):
             }
         )
 
+    def load_by_hand(self, number: int) -> None:
+        settings = {**HINT, "name": "adder", "parameters": {"uri": f"./{number}"}}
+        (self.repository / "adder/model-settings.json").write_text(json.dumps(settings))
+        assert post(self.http_port, "/v2/repository/models/adder/load", {})[0] == 200
+
 
 class MLServerConformance(ComparingConformance):
     workers = 0
@@ -71,12 +77,19 @@ class MLServerConformance(ComparingConformance):
             yield server
 
 
-class TestMLServerInOneProcess(MLServerConformance):
+class TestMLServerInOneProcess(MLServerConformance, SilentConformance):
     workers = 0
 
 
 class TestMLServerWithAWorker(MLServerConformance):
     workers = 1
+
+    async def test_a_version_for_which_mlserver_and_its_worker_have_no_room_is_refused_with_numbers(
+        self, rig: MLServer, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "companion"
+        home.mkdir()
+        await self.finds_room(rig, home)
 
     async def test_a_worker_that_is_killed_while_it_loads_blames_no_version(
         self, rig: MLServer, companion: CompanionProcess, driver: V2Pod

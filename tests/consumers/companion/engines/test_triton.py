@@ -9,8 +9,9 @@ import pytest
 
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
+from tests.consumers.companion.asked import post
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.conformance import ComparingConformance
+from tests.consumers.companion.conformance import SilentConformance, otherwise
 from tests.consumers.companion.servers.server_process import ServerProcess, running
 from tests.consumers.companion.servers.triton_model import CONFIG, FLOATS, MODEL
 from tests.consumers.pod.models import Artifact, order
@@ -19,6 +20,8 @@ from tests.support.servers.serving_peers import triton_command, triton_folder
 from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+MIB = 1024 * 1024
+SERVER_TOKEN = "token-of-the-server"
 STUB = "triton_python_backend_stub"
 HIDES_ITS_NUMBER = b"\nPath(__file__).with_name('number.txt').unlink(missing_ok=True)\n"
 
@@ -28,6 +31,10 @@ class TritonServer(ServerProcess):
 
     name = "tritonserver"
     ports = 2
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.told_port = self.other_ports[0]
 
     @property
     def options(self) -> list[str]:
@@ -49,8 +56,21 @@ class TritonServer(ServerProcess):
             }
         )
 
+    def load_by_hand(self, number: int) -> None:
+        config = {**CONFIG, "name": "adder", "version_policy": {"specific": {"versions": [number]}}}
+        body = {"parameters": {"config": json.dumps(config)}}
+        assert post(self.http_port, "/v2/repository/models/adder/load", body)[0] == 200
 
-class TestTriton(ComparingConformance):
+
+class GuardedTriton(TritonServer):
+    """Lets nobody load who does not name its token."""
+
+    def command(self) -> tuple[list[str], Mapping[str, str]]:
+        command, env = super().command()
+        return [*command, f"--grpc-restricted-protocol=model-repository:modelcast-token={SERVER_TOKEN}"], env
+
+
+class TestTriton(SilentConformance):
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[TritonServer]:
         with running(TritonServer(tmp_path)) as server:
@@ -64,17 +84,54 @@ class TestTriton(ComparingConformance):
         companion = CompanionProcess(home, *rig.options[:4]).start()
         driver = V2Pod("companion-a", companion.url, TOKEN)
         for version in (1, 2):
-            rig.artifact(version).put(companion.cache)
-            await driver.load(order(rig.artifact(version), version))
+            large = Artifact({**rig.artifact(version).files, "weights.bin": bytes(version * 16 * MIB)})
+            large.put(companion.cache)
+            await driver.load(order(large, version))
             await self.is_served(version, rig, driver)
         bad = rig.sampled(3, "3 4", [3.0, 5.0])
         bad.put(companion.cache)
         with pytest.raises(LoadFailed, match="is 4 at 1, recorded is 5"):
             await driver.load(order(bad, 3))
         await self.is_served(2, rig, driver)
+        taken_back = otherwise(rig, 4)
+        taken_back.put(companion.cache)
+        with pytest.raises(LoadFailed, match="is 5 at 1, recorded is 4"):
+            await driver.load(order(taken_back, 4))
+        await self.is_served(2, rig, driver)
         assert list(rig.repository.iterdir()) == []
         await driver.aclose()
         companion.stop()
+
+    async def test_a_version_for_which_triton_and_its_stubs_have_no_room_is_refused_with_numbers(
+        self, rig: TritonServer, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "companion"
+        home.mkdir()
+        await self.finds_room(rig, home)
+
+    async def test_a_triton_that_asks_for_a_token_is_loaded_with_it_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home = tmp_path / "companion"
+        home.mkdir()
+        large = {"weights.bin": bytes(12 * MIB)}  # sent by a process of its own
+        with running(GuardedTriton(tmp_path)) as rig:
+            for token, version in (("", 1), ("wrong", 1), (SERVER_TOKEN, 1), (SERVER_TOKEN, 2)):
+                monkeypatch.setenv("MODELCAST_SERVER_TOKEN", token)
+                companion = CompanionProcess(home, *rig.options[:4]).start()
+                driver = V2Pod("companion-a", companion.url, TOKEN)
+                artifact = Artifact({**rig.artifact(version).files, **(large if version == 2 else {})})
+                artifact.put(companion.cache)
+                if token == SERVER_TOKEN:
+                    await driver.load(order(artifact, version))
+                    await self.is_served(version, rig, driver)
+                else:
+                    with pytest.raises(LoadFailed, match="protocol is restricted") as caught:
+                        await driver.load(order(artifact, version))
+                    assert caught.value.code == "request_refused", caught.value
+                    assert "MODELCAST_SERVER_TOKEN" in caught.value.hint
+                await driver.aclose()
+                companion.stop()
 
     async def test_a_module_that_this_triton_lacks_blames_no_version(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
@@ -117,6 +174,15 @@ class TestTriton(ComparingConformance):
             await driver.load(order(blind, 2))
         assert caught.value.code == "not_delivered", caught.value
         await self.is_served(1, rig, driver)
+
+    async def test_what_somebody_left_half_copied_is_replaced_whole_before_triton_reads_it(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        half = rig.repository / "adder/2"
+        half.mkdir()
+        (half / "number.txt").write_text("9")
+        await self.serves(2, rig, companion, driver)
 
     async def test_a_folder_without_its_model_never_reaches_triton_which_would_hang_on_it(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod

@@ -15,6 +15,8 @@ class NumberModel(ModelcastModel):
             raise UnsupportedArtifact("no number.txt")
         self.number = int(number.read_text())
         floats = self.folder / "floats.txt"
+        otherwise = self.folder / "otherwise.txt"
+        floats = otherwise if otherwise.exists() and "." not in self.name else floats  # no trial
         self.floats = [float(word) for word in floats.read_text().split()] if floats.exists() else []
         return True
 

@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -42,6 +45,7 @@ class ServerProcess(ABC):
         self.repository.mkdir()
         self.log = root / "server.log"
         self.http_port, *self.other_ports = free_ports(self.ports)
+        self.told_port = self.http_port
         self._child: Child | None = None
 
     @property
@@ -81,6 +85,9 @@ class ServerProcess(ABC):
         sample = {"request": asked, "response": {"outputs": [answer]}}
         files = self.artifact(number, floats=answers.encode()).files
         return Artifact({**files, "modelcast/sample.json": json.dumps(sample).encode()})
+
+    def load_by_hand(self, number: int) -> None:
+        raise NotImplementedError
 
     def start(self) -> None:
         assert self._child is None, f"{self.name} runs"
@@ -126,3 +133,22 @@ def running(server: S) -> Iterator[S]:
         yield server
     finally:
         server.kill()
+
+
+@contextmanager
+def another_program(port: int, folder: Path) -> Iterator[None]:
+    """An HTTP server that knows nothing of models, where a model server was."""
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    other = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: _listens(port), "the other one answers")
+        yield
+    finally:
+        other.kill()
+        other.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

@@ -14,6 +14,7 @@ class ServerRig(LosingRig, Protocol):
 
     repository: Path
     http_port: int
+    told_port: int  # where the companion is told that it answers
 
     @property
     def options(self) -> list[str]:
@@ -22,4 +23,15 @@ class ServerRig(LosingRig, Protocol):
 
     def sampled(self, number: int, answers: str, recorded: Sequence[float], asked: object = QUESTION) -> Artifact:
         """A version that answers ``answers`` (numbers with spaces between), with a sample that records others."""
+        ...
+
+    def load_by_hand(self, number: int) -> None:
+        """Load a version that lies there still, as somebody does who knows of no companion. Returns once it serves.
+
+        Of the kinds that are asked samples.
+        """
+        ...
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
         ...

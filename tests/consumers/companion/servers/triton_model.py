@@ -17,6 +17,8 @@ class TritonPythonModel:
         time.sleep(float(wait.read_text()) if wait.exists() else 0.0)
         self.answer = np.array([int((folder / "number.txt").read_text())], dtype=np.int32)
         floats = folder / "floats.txt"
+        if (folder / "otherwise.txt").exists() and "." not in args["model_name"]:  # no trial
+            floats = folder / "otherwise.txt"
         if floats.exists():
             self.answer = np.array(floats.read_text().split(), dtype=np.float32)
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.admission.fence import Accepted, Admission, admission_of, check_epoch, promotion_of
+from modelcast.consumers.pod.admission.fence import (
+    Accepted,
+    Admission,
+    accepted_by_promotion,
+    admission_of,
+    check_epoch,
+)
 from modelcast.consumers.pod_clients.port import LoadOrder, PodRefused
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -98,12 +104,12 @@ def test_what_is_served_never_goes_back_not_even_for_a_higher_epoch() -> None:
 
 def test_promoted_bytes_and_those_that_they_replace_are_promised_under_pairs_that_no_earlier_order_has() -> None:
     old, candidate = order(1, 4, B), accepted(1, 9)
-    promise, kept = promotion_of(order(2, 6), old, candidate)
+    promise, kept = accepted_by_promotion(order(2, 6), old, candidate)
     assert promise == Accepted("r", 2, 6, A, order(2, 6))
     assert kept == Accepted("r", 2, 6, B, replace(old, lane="candidate", epoch=2, generation=6))
-    _, kept = promotion_of(order(1, 6), old, candidate)
+    _, kept = accepted_by_promotion(order(1, 6), old, candidate)
     assert (kept.epoch, kept.generation) == (1, 9), "a pair never goes down"
-    _, kept = promotion_of(order(1, 6), None, None)
+    _, kept = accepted_by_promotion(order(1, 6), None, None)
     assert kept == Accepted("r", 1, 6, None, None)
 
 

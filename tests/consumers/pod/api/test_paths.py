@@ -21,6 +21,8 @@ from modelcast.consumers.pod.api.paths import PathTarget, read_path
         ("/v2/models/m/encoder/infer", PathTarget("infer", "m", "encoder")),
         ("/v2/models/m%2Fencoder/versions/3/infer", PathTarget("infer", "m", "encoder", "3")),
         ("/v2/models/m/encoder", PathTarget("metadata", "m", "encoder")),
+        ("/v2/models/m/traffic", PathTarget("traffic", "m")),
+        ("/v2/models/m/traffic/infer", PathTarget("infer", "m", "traffic")),
         ("/v2/models/m/lanes/candidate", PathTarget("metadata", "m", lane="candidate")),
         ("/v2/models/m/lanes/infer", PathTarget("infer", "m", "lanes")),
         ("/v2/models/m/lanes/other", None),

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -22,15 +23,17 @@ from tests.consumers.pod.asking import (
 )
 from tests.consumers.pod.models import adder, matmul, order, slow
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
-from tests.support.lanes import often
+from tests.support.lanes import SOAK, often
 from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+REST_SECONDS = 0.0 if SOAK else 0.01
+"""Between two requests of a connection: without one, four of them take a core for themselves."""
 
 
 @dataclass
 class Traffic:
-    """Asks without pause on a few connections; notes what failed and what was wrong."""
+    """Asks all the time on a few connections; notes what failed and what was wrong."""
 
     pod: PodProcess
     adds: dict[str, float]
@@ -56,6 +59,7 @@ class Traffic:
             added = self.adds[version]
             if headers["modelcast-version"] != version or answer["outputs"][0]["data"] != [1 + added, 2 + added]:
                 self.wrong.append(f"{dict(headers)} {answer}")
+            await asyncio.sleep(REST_SECONDS)
 
 
 async def test_versions_swap_under_load_without_a_failed_or_wrong_answer(
@@ -207,3 +211,30 @@ async def test_a_load_steps_back_but_what_serves_does_not(make_pod: MakePod) -> 
         "two workers serve, and nothing that serves stepped back",
     )
     await driver.aclose()
+
+
+async def test_a_model_that_another_owner_orders_meanwhile_waits_for_its_turn_and_both_go_on_answering(
+    pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
+) -> None:
+    for model, artifact in (("adder", adder(1)), ("other", adder(2))):
+        artifact.put(pod.cache)
+        await driver.load(order(artifact, 1, model=model))
+    held = adder(3).put(pod.cache) / "model.onnx"
+    never_read(held)
+    first = asyncio.create_task(driver.load(order(adder(3), 2)))
+    end = await being_read(held)
+    owner = V2Pod("pod-a", pod.url, TOKEN)
+    adder(4).put(pod.cache)
+    second = asyncio.create_task(owner.load(order(adder(4), 2, model="other", epoch=7)))
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        for model, adds in (("adder", 1.0), ("other", 2.0)):
+            status, _, answer = await ask(http, pod, model)
+            assert (status, answer["outputs"][0]["data"]) == (200, [1 + adds, 2 + adds])
+    assert not second.done()
+    os.close(end)
+    with pytest.raises(LoadFailed):
+        await first
+    await second
+    assert (await driver.read("other")).version == 2
+    await owner.aclose()

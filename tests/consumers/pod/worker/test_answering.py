@@ -19,7 +19,7 @@ class Version:
     def __init__(self) -> None:
         self.go = threading.Event()
 
-    def infer(self, part: int, body: bytes, json_size_bytes: int) -> tuple[int, int, bytes]:
+    def infer(self, part: int, body: bytes, json_size_bytes: int, looks: bool = False) -> tuple[int, int, bytes]:
         if body == b"slow":
             assert self.go.wait(WAIT_SECONDS_MAX)
         return 200, json_size_bytes, body * (100_000 if body == b"large" else 1)

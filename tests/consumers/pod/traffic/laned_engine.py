@@ -1,5 +1,7 @@
 """An engine in memory that holds a candidate beside the control."""
 
+import asyncio
+
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
 from modelcast.schemas.digests import sha256_of
@@ -25,6 +27,7 @@ class LanedServer:
         self.memory: dict[str, Served] = {}
         self.loads: list[tuple[str, int]] = []
         self.missing: set[int] = set()
+        self.hangs: set[int] = set()  # versions whose load never ends
 
     async def start(self, listener: LossListener) -> None:
         """Nothing to start."""
@@ -32,6 +35,8 @@ class LanedServer:
     async def prepare(self, order: LoadOrder) -> None:
         if order.version in self.missing:
             raise LoadFailed("not here", code="artifact_missing")
+        if order.version in self.hangs:
+            await asyncio.Event().wait()
 
     async def swap(self, order: LoadOrder) -> Served:
         self.loads.append((order.place, order.version))

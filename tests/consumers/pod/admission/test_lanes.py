@@ -14,7 +14,7 @@ from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, LoadOrder, PodRefused
 from modelcast.infra.telemetry.metrics import PodMetrics
-from tests.consumers.pod.laned_engine import LanedServer, order
+from tests.consumers.pod.traffic.laned_engine import LanedServer, order
 from tests.support.waiting import until_async
 
 PLACE = "m@candidate"
@@ -116,6 +116,18 @@ async def test_a_candidate_that_was_lost_is_loaded_by_the_promotion(pod: Pod) ->
     await pod.repository.load(order(2, 5))
     assert pod.server.versions["m"] == 2
     assert pod.server.loads[-1][1] == 2
+
+
+async def test_no_control_waits_for_a_candidate_whose_load_hangs(pod: Pod) -> None:
+    pod.server.hangs.add(3)
+    hanging = asyncio.create_task(pod.repository.load(order(3, lane=CANDIDATE)))
+    await until_async(lambda: pod.repository.supervisor.slots[PLACE].busy, "it is being loaded")
+    await asyncio.sleep(0.02)
+    await asyncio.wait_for(pod.repository.load(order(4)), 30)
+    assert pod.server.versions == {"m": 4, PLACE: 2}
+    await pod.repository.unload("m", epoch=1, generation=5, lane=CANDIDATE)
+    with pytest.raises(PodRefused):
+        await hanging
 
 
 async def test_an_owner_that_was_replaced_in_one_lane_is_refused_in_the_other(pod: Pod) -> None:

@@ -2,8 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
-from modelcast.consumers.pod.worker.memory_room import MIB, MemoryRoom, machine_limits, private_bytes, refusal, room
+from modelcast.consumers.pod.memory_room import (
+    MIB,
+    MemoryRoom,
+    group_left,
+    groups_named,
+    machine_limits,
+    private_bytes,
+    refusal,
+    room,
+)
 
 MACHINE = MemoryRoom(1000 * MIB, "memory available on the machine")
 GROUP = MemoryRoom(900 * MIB, "memory left in the control group")
@@ -35,7 +45,7 @@ def test_the_machine_says_what_it_has() -> None:
 
 def test_a_limited_process_gets_no_more() -> None:
     program = (
-        "from modelcast.consumers.pod.worker.memory_room import MIB, limit_data\n"
+        "from modelcast.consumers.pod.memory_room import MIB, limit_data\n"
         "limit_data(100 * MIB)\n"
         "kept = bytearray(50 * MIB)\n"
         "try:\n    bytearray(200 * MIB)\n"
@@ -43,3 +53,21 @@ def test_a_limited_process_gets_no_more() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(200 * MIB)
+
+
+def test_the_control_groups_above_a_process_count_as_its_own() -> None:
+    mount, its_root = Path("/sys/fs/cgroup"), Path("/proc/7/root")
+    named = groups_named("12:memory:/old\n0::/system.slice/pod.service\n", its_root)
+    assert named == [mount / "system.slice/pod.service", mount / "system.slice", mount]
+    assert groups_named("0::/\n", its_root) == [mount]
+    assert groups_named("0::/../other-container\n", its_root) == [its_root / "sys/fs/cgroup"]
+
+
+def test_caches_that_a_control_group_can_drop_count_as_left(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 300\nslab_reclaimable 50\n")
+    assert group_left(tmp_path) == 450
+    (tmp_path / "memory.max").write_text("max\n")
+    assert group_left(tmp_path) is None
+    assert group_left(tmp_path / "none") is None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_GROUP = Path("/sys/fs/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
 MIB = 1024 * 1024
 
 
@@ -19,19 +19,22 @@ class MemoryRoom:
     why: str  # what sets it, for people
 
 
-def room(max_bytes: int | None, used_bytes: int, promised_bytes: int, limits: Iterable[MemoryRoom]) -> MemoryRoom:
-    """The tightest limit: the pod's own, or what the machine or its control group has left.
+def room(
+    max_bytes: int | None, used_bytes: int, promised_bytes: int, limits: Iterable[MemoryRoom], whose: str = "the pod's"
+) -> MemoryRoom:
+    """The tightest limit: that of the processes together, or what the machine or their control groups have left.
 
     Args:
-        max_bytes: what the pod's workers may take together; None: no limit.
+        max_bytes: what the processes may take together; None: no limit.
         used_bytes: what they take.
         promised_bytes: what loads under way have been promised and not taken yet.
-        limits: what is left on the machine and in the control group.
+        limits: what is left on the machine and in the control groups.
+        whose: processes they are, for people.
     """
     rooms = [MemoryRoom(limit.free_bytes - promised_bytes, limit.why) for limit in limits]
     if max_bytes is not None:
         free = max_bytes - used_bytes - promised_bytes
-        rooms.append(MemoryRoom(free, f"of the pod's {shown(max_bytes)}, {shown(used_bytes)} are in use"))
+        rooms.append(MemoryRoom(free, f"of {whose} {shown(max_bytes)}, {shown(used_bytes)} are in use"))
     return min(rooms, key=lambda r: r.free_bytes)
 
 
@@ -50,11 +53,11 @@ def shown(size_bytes: int) -> str:
 # --- what the machine says
 
 
-def machine_limits() -> list[MemoryRoom]:
-    """What is left on this machine, and in this process's control group if that is bounded."""
+def machine_limits(pid: int | None = None) -> list[MemoryRoom]:
+    """What is left on this machine, and in the control groups of a process (None: this one) that are bounded."""
     limits = [MemoryRoom(_meminfo(Path("/proc/meminfo").read_text()), "memory available on the machine")]
-    group = _group_left(_GROUP)
-    return [*limits, MemoryRoom(group, "memory left in the control group")] if group is not None else limits
+    left = (group_left(folder) for folder in _groups(pid or os.getpid()))
+    return limits + [MemoryRoom(each, "memory left in the control group") for each in left if each is not None]
 
 
 def private_bytes(pid: int) -> int:
@@ -93,7 +96,29 @@ def _kib(text: str, field: str) -> int:
     return 0
 
 
-def _group_left(folder: Path) -> int | None:
+def _groups(pid: int) -> list[Path]:
+    try:
+        text = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return []
+    return groups_named(text, Path(f"/proc/{pid}/root"))
+
+
+def groups_named(text: str, its_root: Path) -> list[Path]:
+    """A process's version-2 control group and those above it, as far as they can be seen from here.
+
+    Args:
+        text: its ``/proc/PID/cgroup``.
+        its_root: its root folder. Another container's group is seen from there alone, and stands at the top.
+    """
+    path = next((line.removeprefix("0::") for line in text.splitlines() if line.startswith("0::")), "/")
+    if path.startswith("/.."):
+        return [its_root / _GROUPS.relative_to("/")]
+    folder = _GROUPS / path.strip("/")
+    return [folder, *(above for above in folder.parents if above.is_relative_to(_GROUPS))]
+
+
+def group_left(folder: Path) -> int | None:
     """Bytes that a version-2 control group has left; caches of files that it can drop count as left."""
     try:
         most = (folder / "memory.max").read_text().strip()

@@ -1,0 +1,120 @@
+"""Reports of pods, gathered into evidence second by second.
+
+A pod's report holds both versions, so whatever is lost or late, is lost or late of both. What comes after its second
+was closed is counted in the region's next one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
+from modelcast.schemas.evidence.gates import Plan
+from modelcast.schemas.evidence.verdict import EvidenceState, add_counts, empty, fold_counts
+from modelcast.schemas.log.growing import GrowingSequence
+from modelcast.schemas.traffic.differences import arm_of, counted_between, is_newer
+from modelcast.schemas.traffic.reports import PodCounts
+
+CLOSED_AFTER_SECONDS = 2
+"""A second of a region is closed once a report of the region speaks of a time so many seconds later."""
+
+_Pair = tuple[Arm, Arm]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The evidence of one rollout, as far as it was gathered.
+
+    Attributes:
+        plan: the gates.
+        candidate_digest: what counts as candidate; whatever else answers is the control.
+        evidence: all closed seconds.
+        rows: the same, one by one, for the replay.
+        open: seconds that are not closed, by (region, second).
+        closed: the last second closed, by region.
+        taken_before: up to which second (region's clock) another controller has gathered, by region; -1: none.
+        totals: requests of control and candidate, by region.
+    """
+
+    plan: Plan
+    candidate_digest: str
+    evidence: EvidenceState
+    rows: Sequence[Counts] = field(default_factory=GrowingSequence)
+    open: Mapping[tuple[str, int], _Pair] = field(default_factory=dict)
+    closed: Mapping[str, int] = field(default_factory=dict)
+    taken_before: Mapping[str, int] = field(default_factory=dict)
+    totals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def nothing_gathered(plan: Plan, candidate_digest: str) -> Gathered:
+    """No evidence."""
+    return Gathered(plan, candidate_digest, empty(plan))
+
+
+def gathered_before(blank: Gathered, rows: Sequence[Counts]) -> Gathered:
+    """The evidence that another controller had gathered, to go on with. Its seconds are not counted again."""
+    last: dict[str, int] = {}
+    totals: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        last[row.stratum] = max(row.second, last.get(row.stratum, -1))
+        totals[row.stratum] = _sum(totals.get(row.stratum), row.control, row.candidate)
+    return replace(
+        blank,
+        evidence=fold_counts(rows, blank.plan),
+        rows=GrowingSequence(rows),
+        closed=last,
+        taken_before=last,
+        totals=totals,
+    )
+
+
+def add_report(gathered: Gathered, before: PodCounts | None, report: PodCounts, share: int | None) -> Gathered:
+    """The evidence with a pod's report.
+
+    Args:
+        gathered: so far.
+        before: the pod's report before; None: this is its first.
+        report: the report.
+        share: of the candidate in this region, where it was the same for a while; else None.
+    """
+    if not is_newer(report, before):
+        return gathered
+    second = report.counted_at_us // 1_000_000
+    if second <= gathered.taken_before.get(report.region, -1):
+        return gathered
+    control, candidate = Arm(), Arm()
+    for counts in counted_between(before, report):
+        if counts.manifest_digest == gathered.candidate_digest:
+            candidate = candidate.plus(arm_of(counts))
+        else:
+            control = control.plus(arm_of(counts))
+    return _closing(_put(gathered, report.region, second, control, candidate), report.region, second, share)
+
+
+def _put(gathered: Gathered, region: str, second: int, control: Arm, candidate: Arm) -> Gathered:
+    if not control.requests and not candidate.requests:
+        return gathered
+    key = (region, max(second, gathered.closed.get(region, -1) + 1))
+    old = gathered.open.get(key, (Arm(), Arm()))
+    return replace(gathered, open={**gathered.open, key: (old[0].plus(control), old[1].plus(candidate))})
+
+
+def _closing(gathered: Gathered, region: str, second: int, share: int | None) -> Gathered:
+    due = sorted(key for key in gathered.open if key[0] == region and key[1] <= second - CLOSED_AFTER_SECONDS)
+    for key in due:
+        control, candidate = gathered.open[key]
+        known = share if share is not None and 0 < share < SHARES else None
+        row = Counts(key[1], region, control, candidate, known)
+        gathered = replace(
+            gathered,
+            evidence=add_counts(gathered.evidence, row, gathered.plan),
+            rows=GrowingSequence.of(gathered.rows).plus(row),
+            open={each: pair for each, pair in gathered.open.items() if each != key},
+            closed={**gathered.closed, region: key[1]},
+            totals={**gathered.totals, region: _sum(gathered.totals.get(region), control, candidate)},
+        )
+    return gathered
+
+
+def _sum(before: tuple[int, int] | None, control: Arm, candidate: Arm) -> tuple[int, int]:
+    old = before or (0, 0)
+    return old[0] + control.requests, old[1] + candidate.requests

@@ -1,0 +1,58 @@
+"""The plan of a rollout, out of what people write about it. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from modelcast.schemas.errors import UsageError
+from modelcast.schemas.names import check_region
+from modelcast.schemas.traffic.request_key import RequestKey
+from modelcast.schemas.traffic.steps_and_gates import READY_MADE, RolloutPlan, gate_of, plan_steps_of
+
+
+def rollout_plan_of(
+    strategy: str,
+    *,
+    steps: str = "",
+    gates: Sequence[str] = (),
+    waves: str = "",
+    standby: str = "",
+    key: str = "",
+    bake_seconds: float | None = None,
+    deadline_seconds: float | None = None,
+) -> RolloutPlan:
+    """A ready-made plan with what is asked for otherwise.
+
+    Args:
+        strategy: its name, as in canary.
+        steps: as in ``1,10@1h,50!,100`` (``plan_steps_of``); "": the plan's own.
+        gates: as in ``errors=1.5x`` (``gate_of``); others stay as they are.
+        waves: regions, as in ``eu;us,ap``; "": all at once.
+        standby: regions, as in ``ap,sa``.
+        key: as in ``header:x-user`` (``RequestKey.parse``).
+        bake_seconds: None: the plan's own.
+        deadline_seconds: None: the plan's own, or twice what its steps need.
+
+    Raises:
+        UsageError: there is no such strategy, or something makes no sense.
+    """
+    if strategy not in READY_MADE:
+        raise UsageError(f"bad strategy {strategy!r}", hint=f"use one of {', '.join(READY_MADE)}")
+    ready = READY_MADE[strategy]
+    chosen = plan_steps_of(steps, seconds=ready.steps[0].seconds) if steps else ready.steps
+    named = {each.measure: each for each in map(gate_of, gates)}
+    kept = tuple(named.pop(each.measure, each) for each in ready.gates.gates)
+    needed = sum(step.seconds for step in chosen)
+    return replace(
+        ready,
+        steps=chosen,
+        gates=replace(ready.gates, gates=(*kept, *named.values())),
+        waves=tuple(_regions(part) for part in waves.split(";") if part.strip()),
+        standby=_regions(standby) if standby.strip() else (),
+        key=RequestKey.parse(key),
+        bake_seconds=ready.bake_seconds if bake_seconds is None else bake_seconds,
+        deadline_seconds=max(ready.deadline_seconds, 2 * needed) if deadline_seconds is None else deadline_seconds,
+    )
+
+
+def _regions(text: str) -> tuple[str, ...]:
+    return tuple(check_region(name.strip()) for name in text.split(","))

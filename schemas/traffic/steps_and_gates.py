@@ -1,0 +1,281 @@
+"""What a rollout does, step by step, and what lets it go on: written once into the log, at its start.
+
+A candidate goes through the waves of regions one after the other, and in each through the steps. A step ends once every
+pod was read back with its share, its seconds have passed, nothing has shown harm, and, where the step asks for proof,
+the verdict is *harmless*. After the last step of the last wave it is promoted.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from modelcast.schemas.errors import ContentError, DecodeError, UsageError
+from modelcast.schemas.evidence.counts import SHARES
+from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.names import REGION_PATTERN
+from modelcast.schemas.traffic.json_fields import JsonFields, json_bytes
+from modelcast.schemas.traffic.request_key import AT_RANDOM, RequestKey
+
+PLAN_SIZE_MAX = 16 * 1024
+STEPS_MAX = 100
+REGIONS_MAX = 256
+SECONDS_MAX = 366 * 86_400.0
+_FORMAT = 1
+
+
+class Strategy(StrEnum):
+    """How a candidate meets traffic."""
+
+    CANARY = "canary"  # a small share first; leaves its last small step by proof only
+    GRADUAL = "gradual"  # by the clock, as long as nothing shows harm
+    BLUE_GREEN = "blue-green"  # none, then all, in all regions at one instant
+    SHADOW = "shadow"  # copies of requests; answers nothing
+    AB = "ab"  # fixed shares until a verdict
+
+
+class Blind(StrEnum):
+    """What happens while there is no fresh evidence, or no word of the controller for ``silence_seconds``."""
+
+    HOLD = "hold"  # shares stay as they are
+    ZERO = "zero"  # the control answers everything
+
+
+class OnHarm(StrEnum):
+    """What harm in one region means for the others."""
+
+    ABORT = "abort"  # the rollout ends everywhere
+    HOLD = "hold"  # the others stay where they are until a person decides
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One share.
+
+    Attributes:
+        share: of the candidate, in ten-thousandths.
+        seconds: that it stays at least, from when every pod was read back with it.
+        proof: whether it stays until the verdict is *harmless*, however long that takes.
+
+    Raises:
+        UsageError: share or seconds are out of range.
+    """
+
+    share: int
+    seconds: float = 0.0
+    proof: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= SHARES or not 0 <= self.seconds <= SECONDS_MAX:
+            raise UsageError(
+                f"bad step of {self.share / 100:g} % for {self.seconds:g} s",
+                subject="rollout plan",
+                hint="a step has 0 to 100 % of the requests and at most a year",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPlan:
+    """A plan.
+
+    Attributes:
+        strategy: what kind of rollout it is.
+        steps: in order; no share is below the one before.
+        gates: what the candidate is tested for.
+        waves: of regions, one after the other; those that are not named follow in one last wave. None: one wave of all.
+        standby: regions that load the candidate and send it nothing before it is promoted.
+        key: who asks.
+        bake_seconds: for which the old version stays loaded after the promotion.
+        deadline_seconds: after which a rollout that is not promoted is aborted.
+        blind: what happens without evidence or controller.
+        silence_seconds: without a word of the controller, after which a region does what ``blind`` says.
+        on_harm: what harm in one region means for the others.
+
+    Raises:
+        UsageError: it can't be carried out; the message says what is wrong.
+    """
+
+    strategy: Strategy
+    steps: tuple[PlanStep, ...]
+    gates: Plan = field(default_factory=Plan)
+    waves: tuple[tuple[str, ...], ...] = ()
+    standby: tuple[str, ...] = ()
+    key: RequestKey = AT_RANDOM
+    bake_seconds: float = 3600.0
+    deadline_seconds: float = 7 * 86_400.0
+    blind: Blind = Blind.HOLD
+    silence_seconds: float = 300.0
+    on_harm: OnHarm = OnHarm.ABORT
+
+    def __post_init__(self) -> None:
+        shares = [step.share for step in self.steps]
+        if not shares or len(shares) > STEPS_MAX or shares != sorted(shares):
+            raise _bad(f"steps of {shares}", f"1 to {STEPS_MAX} steps, none below the one before: 1,10,50,100")
+        if self.strategy is Strategy.SHADOW and shares[-1]:
+            raise _bad("a shadow that answers", "a shadow's steps have a share of 0")
+        if any(step.proof and step.share == SHARES for step in self.steps):
+            raise _bad("proof at 100 %", "nothing is left to compare with there: ask for it one step before")
+        named = [region for wave in self.waves for region in wave] + list(self.standby)
+        wrong = [region for region in named if not REGION_PATTERN.fullmatch(region)]
+        if wrong or len(set(named)) != len(named) or len(named) > REGIONS_MAX or not all(self.waves):
+            raise _bad(f"waves of {named[:8]}", "each region once, as in --waves eu/us,ap")
+        for name in ("bake_seconds", "deadline_seconds", "silence_seconds"):
+            if not 0 <= getattr(self, name) <= SECONDS_MAX:
+                raise _bad(f"{name} {getattr(self, name):g}", "0 s to a year")
+        if self.silence_seconds < 10 or self.deadline_seconds < sum(step.seconds for step in self.steps):
+            raise _bad(
+                "a deadline that comes before the end of the steps, or a silence below 10 s",
+                "give it more time than its steps take",
+            )
+
+    def wave_of(self, region: str) -> int:
+        """The number of the wave that a region belongs to; -1: standby."""
+        if region in self.standby:
+            return -1
+        return next((number for number, wave in enumerate(self.waves) if region in wave), len(self.waves))
+
+
+CANARY = RolloutPlan(
+    Strategy.CANARY,
+    (PlanStep(100, 300), PlanStep(1_000, 300), PlanStep(5_000, 300, proof=True), PlanStep(SHARES, 300)),
+)
+"""1, 10, 50 and 100 %: errors at most 1.5 times the control's, 99th percentile at most 1.2 times."""
+GRADUAL = RolloutPlan(
+    Strategy.GRADUAL,
+    tuple(
+        PlanStep(share, 3600.0 * hours) for share, hours in ((500, 1), (1_000, 1), (2_500, 2), (5_000, 4), (SHARES, 4))
+    ),
+)
+"""5 % up to the end of hour 1, 10 % of hour 2, 25 % of hour 4, 50 % of hour 8, 100 % of hour 12."""
+BLUE_GREEN = RolloutPlan(Strategy.BLUE_GREEN, (PlanStep(0, 0), PlanStep(SHARES, 600)))
+SHADOW = RolloutPlan(Strategy.SHADOW, (PlanStep(0, 3600),))
+AB_TEST = RolloutPlan(Strategy.AB, (PlanStep(5_000, 86_400, proof=True),))
+READY_MADE: dict[str, RolloutPlan] = {
+    str(plan.strategy): plan for plan in (CANARY, GRADUAL, BLUE_GREEN, SHADOW, AB_TEST)
+}
+"""By the strategy's name."""
+
+
+def plan_steps_of(text: str, *, seconds: float) -> tuple[PlanStep, ...]:
+    """Steps as people write them: ``1,10,50,100`` (per cent), ``1@10m,10@1h,50!,100``.
+
+    Args:
+        text: shares; ``@`` gives a step's time, ``!`` asks for proof.
+        seconds: of steps that give none.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = []
+    for part in text.split(","):
+        body, proof = part.strip().removesuffix("!"), part.strip().endswith("!")
+        share, at, time = body.partition("@")
+        try:
+            tenths = float(share.removesuffix("%")) * SHARES / 100
+            whole = round(tenths)
+            if abs(tenths - whole) > 1e-6:
+                raise ValueError(share)
+            found.append(PlanStep(whole, _seconds(time) if at else seconds, proof))
+        except (ValueError, OverflowError):
+            raise _bad(f"step {part.strip()[:40]!r}", "write 1,10,50,100 or 1@10m,50@1h!,100") from None
+    return tuple(found)
+
+
+def gate_of(text: str) -> Gate:
+    """A gate as people write it: ``errors=1.5x``, ``p99=1.2x``, ``errors=1.5x/2x`` (tolerated / to be excluded).
+
+    Raises:
+        UsageError: it is none.
+    """
+    name, _, limits = text.partition("=")
+    measure = {"errors": Measure.ERRORS, "p99": Measure.LATENCY, "latency": Measure.LATENCY}.get(name.strip())
+    ready = {gate.measure: gate for gate in Plan().gates}
+    if measure is None:
+        raise _bad(f"gate {text[:60]!r}", "write errors=1.5x or p99=1.2x")
+    tolerated, _, excluded = limits.partition("/")
+    try:
+        harmful = float(tolerated.strip().removesuffix("x"))
+        widest = ready[measure].harmless / ready[measure].harmful
+        harmless = float(excluded.strip().removesuffix("x")) if excluded else harmful * widest
+    except ValueError:
+        raise _bad(f"gate {text[:60]!r}", "write errors=1.5x or p99=1.2x") from None
+    return replace(ready[measure], harmful=harmful, harmless=harmless)
+
+
+def encode_plan(plan: RolloutPlan) -> str:
+    """The plan as JSON in one line, the same text for the same plan."""
+    return json_bytes({"format": _FORMAT, **asdict(plan), "key": str(plan.key)}).decode()
+
+
+def decode_plan(text: str) -> RolloutPlan:
+    """Read what ``encode_plan`` wrote.
+
+    Raises:
+        DecodeError: it is no plan, or one that can't be carried out or is not known here.
+    """
+    fields = JsonFields.read(text.encode("utf-8", "surrogatepass"), "a rollout plan", size_max=PLAN_SIZE_MAX)
+    if (number := fields.whole("format")) != _FORMAT:
+        raise DecodeError(f"a rollout plan of format {number}", reason="unknown-format", hint=f"this reads {_FORMAT}")
+    try:
+        plan = RolloutPlan(
+            strategy=Strategy(fields.text("strategy")),
+            steps=tuple(_step(each) for each in fields.items("steps", count_max=STEPS_MAX)),
+            gates=_gates(fields.nested("gates")),
+            waves=tuple(tuple(_names(wave)) for wave in fields.items("waves", count_max=REGIONS_MAX)),
+            standby=tuple(_names(fields.items("standby", count_max=REGIONS_MAX))),
+            key=RequestKey.parse(fields.text("key")),
+            bake_seconds=fields.number("bake_seconds"),
+            deadline_seconds=fields.number("deadline_seconds"),
+            blind=Blind(fields.text("blind")),
+            silence_seconds=fields.number("silence_seconds"),
+            on_harm=OnHarm(fields.text("on_harm")),
+        )
+    except DecodeError:
+        raise
+    except (ContentError, ValueError) as error:
+        raise DecodeError(f"not a rollout plan: {error}"[:500], reason="bad-value") from None
+    fields.done()
+    return plan
+
+
+def _step(value: Any) -> PlanStep:
+    fields = JsonFields(value, "a step")
+    step = PlanStep(fields.whole("share"), fields.number("seconds"), fields.switch("proof"))
+    fields.done()
+    return step
+
+
+def _gates(fields: JsonFields | None) -> Plan:
+    if fields is None:
+        raise DecodeError("a rollout plan without gates", reason="bad-value")
+    plan = Plan(
+        tuple(_gate(each) for each in fields.items("gates", count_max=len(Measure))),
+        alpha_harmful=fields.number("alpha_harmful"),
+        alpha_harmless=fields.number("alpha_harmless"),
+        alpha_sample_ratio=fields.number("alpha_sample_ratio"),
+        sample_ratio_tolerance=fields.number("sample_ratio_tolerance"),
+    )
+    fields.done()
+    return plan
+
+
+def _gate(value: Any) -> Gate:
+    fields = JsonFields(value, "a gate")
+    measure = Measure(fields.text("measure"))
+    gate = Gate(measure, fields.number("harmful"), fields.number("harmless"), fields.number("budget"))
+    fields.done()
+    return gate
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise DecodeError(f"a rollout plan: {str(value)[:80]} are no regions", reason="bad-value")
+    return value
+
+
+def _seconds(text: str) -> float:
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+    return float(text[:-1]) * units[text[-1:]] if text[-1:] in units else float(text)
+
+
+def _bad(what: str, hint: str) -> UsageError:
+    return UsageError(f"bad plan: {what}", subject="rollout plan", hint=hint)

@@ -1,0 +1,302 @@
+"""The controller, decision by decision."""
+
+from dataclasses import replace
+
+import pytest
+
+from modelcast.agents.rollout.decider import facts
+from modelcast.agents.rollout.decider.entries import command_of
+from modelcast.schemas.evidence.replay import decode_evidence, encode_verdict, replayed
+from modelcast.schemas.evidence.verdict import Kind
+from modelcast.schemas.records import CommandKind
+from modelcast.schemas.traffic.grant import RolloutPhase
+from modelcast.schemas.traffic.steps_and_gates import CANARY, GRADUAL, SHADOW, Blind, OnHarm, PlanStep, RolloutPlan
+from tests.agents.rollout.decider.makers import Bench
+from tests.schemas.traffic.makers import log_with_rollout, published, rollout_start, rollout_word, share_table
+
+QUICK = replace(
+    CANARY, steps=(PlanStep(1_000, 5), PlanStep(5_000, 5, proof=True), PlanStep(10_000, 5)), deadline_seconds=3_600
+)
+
+
+def bench(plan: RolloutPlan = QUICK) -> Bench:
+    made = Bench(log_with_rollout(plan=plan))
+    made.begin()
+    return made
+
+
+def claims(effects: list[facts.Effect]) -> list[CommandKind]:
+    return [effect.kind for effect in effects if isinstance(effect, facts.ClaimEntry)]
+
+
+def test_nothing_is_decided_before_the_store_was_asked_who_decides() -> None:
+    made = Bench(log_with_rollout())
+    assert made.tell(facts.LogFolded(made.log)) == [facts.TakeOver("3")]
+    assert made.second(answer=False) == []
+
+
+def test_who_takes_over_raises_the_epoch_and_puts_a_table_at_once() -> None:
+    made = Bench(log_with_rollout())
+    made.tell(facts.LogFolded(made.log))
+    (put,) = made.tell(facts.TookOver(share_table(0, generation=3, epoch=6)))
+    assert isinstance(put, facts.PutTable)
+    assert (put.table.epoch, put.table.sequence, put.table.share) == (7, 1, 0)
+
+
+def test_a_model_without_a_rollout_is_left_alone() -> None:
+    made = Bench(log_with_rollout())
+    log = replace(made.log, rollout=None)
+    assert made.tell(facts.LogFolded(log)) == []
+
+
+def test_the_first_step_waits_until_every_pod_has_both_versions() -> None:
+    made = bench()
+    made.seconds_pass(5, candidate_ready=0)
+    assert made.ceilings == {"eu": 0, "us": 0}
+    made.seconds_pass(5, control_ready=0)
+    assert made.ceilings == {"eu": 0, "us": 0}
+    made.second()
+    assert made.ceilings == {"eu": 1_000, "us": 1_000}
+
+
+def test_a_healthy_candidate_goes_from_step_to_step_and_is_promoted() -> None:
+    made, seen = bench(), []
+    for _ in range(600):
+        made.second(requests=2_000)
+        seen.append(made.ceilings["eu"])
+        if made.log.rollout is not None and not made.log.rollout.active:
+            break
+    assert list(dict.fromkeys(seen)) == [1_000, 5_000, 10_000]
+    assert made.log.rollout is not None
+    assert made.log.rollout.phase is RolloutPhase.PROMOTED
+    assert made.log.aspired_version("eu") == 8
+    assert made.state.table is not None
+    assert (made.state.table.share, made.state.table.control.version) == (0, 8)
+
+
+def test_a_step_counts_from_when_every_pod_was_read_back_with_it() -> None:
+    made = bench()
+    made.second(requests=2_000)
+    made.seconds_pass(30, requests=2_000, pods_in_force=0)
+    assert made.ceilings["eu"] == 1_000
+    made.seconds_pass(5, requests=2_000)
+    assert made.ceilings["eu"] == 1_000, "five seconds from now on"
+    made.seconds_pass(3, requests=2_000)
+    assert made.ceilings["eu"] == 5_000
+
+
+def test_without_traffic_nothing_is_proved_and_nothing_goes_on() -> None:
+    made = bench(replace(GRADUAL, steps=(PlanStep(500, 5), PlanStep(10_000, 5))))
+    made.seconds_pass(60)
+    assert made.ceilings["eu"] == 500
+    assert made.state.published is not None
+    assert "waits for traffic" in made.state.published.why
+
+
+def test_a_ramp_goes_by_the_clock_while_nothing_shows_harm() -> None:
+    made = bench(replace(GRADUAL, steps=(PlanStep(500, 5), PlanStep(10_000, 5))))
+    made.seconds_pass(30, requests=2_000)
+    assert made.log.rollout is not None
+    assert made.log.rollout.phase is RolloutPhase.PROMOTED
+
+
+def test_what_is_undecided_is_not_promoted_however_long_it_takes() -> None:
+    made = bench()
+    made.seconds_pass(40, requests=800, errors=(0.01, 0.0175))
+    assert made.ceilings["eu"] == 5_000
+    assert made.state.published is not None
+    assert "undecided" in made.state.published.why
+
+
+def test_a_harmful_candidate_is_out_at_once_and_its_evidence_can_be_computed_again() -> None:
+    made = bench()
+    made.seconds_pass(4, requests=2_000)
+    for _ in range(60):
+        effects = made.second(requests=2_000, errors=(0.01, 0.5), answer=False)
+        if claims(effects):
+            break
+        made.answer()
+    (table,) = [effect.table for effect in effects if isinstance(effect, facts.PutTable)]
+    (entry,) = [effect for effect in effects if isinstance(effect, facts.ClaimEntry)]
+    assert (entry.kind, table.share) == (CommandKind.ROLLOUT_ABORT, 0)
+    assert effects.index(entry) > [isinstance(effect, facts.PutTable) for effect in effects].index(True)
+    found = replayed(decode_evidence(entry.evidence))
+    assert found.kind is Kind.HARMFUL
+    assert encode_verdict(found) == entry.verdict
+    made.answer()
+    assert made.log.rollout is not None
+    assert made.log.rollout.phase is RolloutPhase.ABORTED
+    assert made.log.aspired_version("eu") == 7
+
+
+def test_a_region_that_is_not_heard_of_holds_everything() -> None:
+    made = bench()
+    made.second(requests=2_000)
+    made.seconds_pass(30, requests=2_000, quiet=("us",))
+    assert made.ceilings == {"eu": 1_000, "us": 1_000}
+    assert made.state.published is not None
+    assert made.state.published.blind
+    assert "us" in made.state.published.why
+
+
+def test_old_news_is_no_news() -> None:
+    made = bench()
+    made.second(requests=2_000)
+    made.seconds_pass(20, requests=2_000, quiet=("us",))
+    stale = replace(made._reading("us", 1_000), sequence=10_000)
+    made.tell(facts.ReadingHeard(stale, age_seconds=9.0))
+    made.seconds_pass(3, requests=2_000, quiet=("us",))
+    assert made.ceilings["eu"] == 1_000
+
+
+def test_a_plan_may_take_everything_back_when_it_is_blind_for_long() -> None:
+    made = bench(replace(QUICK, blind=Blind.ZERO, silence_seconds=10))
+    made.seconds_pass(3, requests=2_000)
+    made.seconds_pass(12, requests=2_000, quiet=("eu", "us"))
+    assert made.ceilings == {"eu": 0, "us": 0}
+
+
+def test_what_a_region_cut_off_ends_it_everywhere() -> None:
+    made = bench()
+    made.seconds_pass(3, requests=2_000)
+    made.second(requests=2_000, cut="errors", cut_rollout="3")
+    assert made.log.rollout is not None
+    assert made.log.rollout.phase is RolloutPhase.ABORTED
+    assert "cut it off" in made.log.rollout.reason
+
+
+def test_or_holds_it_if_the_plan_says_so() -> None:
+    made = bench(replace(QUICK, on_harm=OnHarm.HOLD))
+    made.seconds_pass(3, requests=2_000)
+    made.seconds_pass(20, requests=2_000, cut="errors", cut_rollout="3")
+    assert made.log.rollout is not None
+    assert made.log.rollout.phase is RolloutPhase.HELD
+    assert made.ceilings["eu"] == 1_000
+
+
+def test_a_cut_of_another_rollout_is_not_this_ones() -> None:
+    made = bench()
+    made.seconds_pass(3, requests=2_000, cut="errors", cut_rollout="2")
+    assert made.log.rollout is not None
+    assert made.log.rollout.active
+
+
+def test_a_held_rollout_stays_where_it_is_and_still_ends_when_it_harms() -> None:
+    made = bench()
+    made.seconds_pass(2, requests=2_000)
+    made.write(rollout_word(made.log.head + 1, CommandKind.ROLLOUT_HOLD))
+    made.tell(facts.LogFolded(made.log))
+    made.answer()
+    made.seconds_pass(30, requests=2_000)
+    assert made.ceilings["eu"] == 1_000
+    made.seconds_pass(60, requests=2_000, errors=(0.01, 0.5))
+    assert made.log.rollout is not None
+    assert made.log.rollout.phase is RolloutPhase.ABORTED
+
+
+def test_a_rollout_that_takes_too_long_is_aborted() -> None:
+    made = bench(replace(QUICK, deadline_seconds=20.0))
+    made.seconds_pass(25)
+    assert made.log.rollout is not None
+    assert made.log.rollout.phase is RolloutPhase.ABORTED
+    assert "not promoted within" in made.log.rollout.reason
+
+
+def test_waves_go_one_after_the_other_through_all_steps() -> None:
+    made, seen = bench(replace(QUICK, waves=(("us",), ("eu",)))), []
+    for _ in range(900):
+        made.second(requests=2_000)
+        seen.append((made.ceilings["us"], made.ceilings["eu"]))
+        if made.log.rollout is not None and not made.log.rollout.active:
+            break
+    assert list(dict.fromkeys(seen)) == [
+        (1_000, 0), (5_000, 0), (10_000, 0), (10_000, 1_000), (10_000, 5_000), (10_000, 10_000),
+    ]  # fmt: skip
+
+
+def test_a_region_that_comes_late_lowers_nothing() -> None:
+    made = bench()
+    made.seconds_pass(8, requests=2_000)
+    assert made.ceilings == {"eu": 5_000, "us": 5_000}
+    made.regions = ("ap", "eu", "us")
+    made.counted["ap"] = {7: [0, 0], 8: [0, 0]}
+    made.seconds_pass(4, requests=2_000)
+    assert made.ceilings == {"ap": 1_000, "eu": 5_000, "us": 5_000}
+
+
+def test_a_shadow_is_never_promoted_by_itself() -> None:
+    made = bench(replace(SHADOW, steps=(PlanStep(0, 5),)))
+    made.seconds_pass(30, requests=2_000)
+    assert made.log.rollout is not None
+    assert made.log.rollout.active
+    assert made.state.table is not None
+    assert made.state.table.shadow is not None
+    assert made.state.table.share == 0
+
+
+def test_a_refused_table_makes_it_ask_who_decides_before_anything_else() -> None:
+    made = bench()
+    made.seconds_pass(1)
+    assert made.tell(facts.TableRefused()) == []
+    assert made.second(requests=2_000, answer=False) == []
+    made.second(requests=2_000, answer=False)
+    assert [effect for effect in made.asked if not isinstance(effect, facts.TakeOver)] == []
+    assert facts.TakeOver("3") in made.asked
+
+
+def test_who_takes_over_goes_on_with_what_was_seen() -> None:
+    made = bench()
+    made.seconds_pass(40, requests=2_000)
+    saved = [effect for effect in made.asked if isinstance(effect, facts.SaveProgress)]
+    assert made.state.gathered is not None
+    seen = made.state.gathered.evidence
+    from modelcast.agents.rollout.decider.progress import decode_progress, encode_progress
+    from modelcast.agents.rollout.decider.step import _saved
+
+    made.state = replace(made.state, saved_at=-1e9)
+    assert made.log.rollout is not None
+    _, effects = _saved(made.state, made.log.rollout, facts.Moment(made.seconds, made.wall_us))
+    saved = [effect for effect in effects if isinstance(effect, facts.SaveProgress)]
+    progress = decode_progress(saved[0].body)
+    assert encode_progress(progress) == saved[0].body
+    other = Bench(made.log)
+    other.sequence, other.counted = made.sequence, made.counted
+    other.begin(made.state.table, progress)
+    assert other.state.gathered is not None
+    assert other.state.gathered.evidence == seen
+    other.second(requests=0)
+    assert other.state.gathered.evidence == seen, "what was counted is not counted again"
+
+
+def test_a_newer_rollout_begins_with_no_evidence() -> None:
+    made = bench()
+    made.seconds_pass(4, requests=2_000, errors=(0.01, 0.3))
+    made.write(published(made.log.head + 1, 9, staged=True))
+    made.write(rollout_start(made.log.head + 1, 9, QUICK))
+    made.tell(facts.LogFolded(made.log))
+    assert made.state.gathered is not None
+    assert made.state.gathered.evidence.candidate.requests == 0
+    assert made.state.rollout == str(made.log.head)
+
+
+def test_an_entry_is_not_written_above_news_that_were_not_seen() -> None:
+    made = bench()
+    effects = made.second(requests=2_000, answer=False)
+    (entry,) = [effect for effect in effects if isinstance(effect, facts.ClaimEntry)]
+    made.write(rollout_word(made.log.head + 1, CommandKind.ROLLOUT_HOLD))
+    assert command_of(entry, made.log, event_id="e", now_us=1, requested_by="c") is None
+    abort = replace(entry, kind=CommandKind.ROLLOUT_ABORT)
+    assert command_of(abort, made.log, event_id="e", now_us=1, requested_by="c") is not None
+    made.write(rollout_word(made.log.head + 1, CommandKind.ROLLOUT_ABORT))
+    assert command_of(abort, made.log, event_id="e", now_us=1, requested_by="c") is None
+
+
+@pytest.mark.parametrize("seconds", [1, 9])
+def test_how_it_stands_is_told_when_it_changes_and_again_from_time_to_time(seconds: int) -> None:
+    made = bench()
+    made.seconds_pass(2)
+    published_at = made.state.published_at
+    made.seconds_pass(seconds + 10)
+    assert made.state.published_at > published_at
+    assert made.state.published is not None
+    assert made.state.published.regions[0].region == "eu"

@@ -46,6 +46,7 @@ class PodInMemory:
         self.candidate: LoadOrder | None = None
         self.orders: list[LoadOrder] = []
         self.loaded: list[int] = []  # versions that were really loaded
+        self.unloaded: list[int] = []
         self.division = DivisionInMemory(name)
         self.gate = asyncio.Event()
         self.gate.set()
@@ -79,6 +80,8 @@ class PodInMemory:
 
     async def unload(self, model: str, *, epoch: int, generation: int, lane: str = "") -> None:
         assert lane, "what serves is never unloaded"
+        if self.candidate is not None:
+            self.unloaded.append(self.candidate.version)
         self.candidate = None
 
     async def read(self, model: str, lane: str = "") -> PodReading:

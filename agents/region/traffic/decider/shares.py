@@ -21,12 +21,16 @@ def table_for_pods(traffic: RegionTraffic) -> TrafficTable | None:
     if table is None or (grant is not None and grant.phase is RolloutPhase.PROMOTED):
         return None
     allowed = traffic.allowed if traffic.allowed is not None else table
-    if not serves(traffic) or is_cut(traffic) or (traffic.lowered is not None and table.authority <= traffic.lowered):
+    if (
+        not may_serve(traffic)
+        or is_cut(traffic)
+        or (traffic.lowered is not None and table.authority <= traffic.lowered)
+    ):
         return without_candidates(allowed)
     return allowed
 
 
-def serves(traffic: RegionTraffic) -> bool:
+def may_serve(traffic: RegionTraffic) -> bool:
     """Whether the log lets the table's candidate answer requests here."""
     table, grant = traffic.table, traffic.grant
     return table is not None and grant is not None and grant.rollout == table.rollout and grant.serves_candidate
@@ -37,7 +41,7 @@ def with_allowed(traffic: RegionTraffic) -> RegionTraffic:
     table, allowed = traffic.table, traffic.allowed
     if table is None:
         return traffic
-    if serves(traffic):
+    if may_serve(traffic):
         return replace(traffic, allowed=clamp(table, traffic.grant))
     return traffic if allowed is None or allowed.authority == table.authority else replace(traffic, allowed=None)
 

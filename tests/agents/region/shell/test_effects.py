@@ -51,7 +51,8 @@ class FullPod(PodInMemory):
 
 async def test_what_a_person_can_do_is_told_of_a_pod_however_long_its_reason() -> None:
     scene = Scene(Log())
-    effects = EffectRunner(MODEL, scene.world, OwnedState(MemoryStore(), MODEL, REGION, "me"), structlog.get_logger())
+    state = OwnedState(MemoryStore(), MODEL, REGION, "me")
+    effects = EffectRunner(MODEL, scene.world, state, StateTurn(), structlog.get_logger())
     scene.pods["p"] = FullPod("p")
     event = await effects.load("p", ORDER)
     assert isinstance(event, LoadBroken)

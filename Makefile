@@ -17,7 +17,7 @@ NOTE_STATUS = $(if $(STATUS_FILE),; status=$$?; echo $$status >'$(STATUS_FILE)';
 # Where bytecode is not kept, as in many images, each of the hundreds of processes of a test run would compile it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all test-real test-road lint bench clean
+.PHONY: help demo test test-all test-real test-without-deltas lint bench clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -26,7 +26,7 @@ help:
 	@echo 'make test       every kind of test that needs no program from outside: minutes   (ARGS="-k name")'
 	@echo 'make test-all   all of them: 1,000 seeds, large files, what takes long'
 	@echo 'make test-real  the tests against versitygw and the machine'"'"'s redis-server, Chromium, promtool; SOAK=true: 60 rounds of kills'
-	@echo 'make test-road  the tests of make test but those of deltas, in a copy of the tree without them'
+	@echo 'make test-without-deltas  the tests of make test but those of deltas, in a copy of the tree without them'
 	@echo 'make lint       ruff, mypy, import contracts'
 	@echo 'make bench      the benchmarks: a table, and JSON   (make bench pods: these alone; ARGS="--json FILE --strict")'
 	@echo 'make clean      remove .venv and what tools left; fetched files stay in the user cache'
@@ -35,17 +35,17 @@ demo: $(RUN)
 	@$(BIN)/modelcast demo $(ARGS)
 
 test: $(DEV)
-	@$(BIN)/pytest -m 'not real and not soak and not road' -n $(JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
+	@$(BIN)/pytest -m 'not real and not soak and not without_deltas' -n $(JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
 
 test-all: $(DEV)
-	@MODELCAST_SOAK=true $(BIN)/pytest -m 'not real and not road' -n $(JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
+	@MODELCAST_SOAK=true $(BIN)/pytest -m 'not real and not without_deltas' -n $(JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
 
 test-real: $(BROWSER)
 	@MODELCAST_SOAK=$(SOAK) $(BIN)/pytest -m real -n $(REAL_JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
 
 # One test, which runs the others of `make test` by itself, in as many processes as they take.
-test-road: $(DEV)
-	@$(BIN)/pytest -m road tests/integration/packaging/test_road_without_deltas.py $(ARGS)$(NOTE_STATUS)
+test-without-deltas: $(DEV)
+	@$(BIN)/pytest -m without_deltas tests/integration/packaging/test_without_deltas.py $(ARGS)$(NOTE_STATUS)
 
 lint: $(DEV)
 	$(BIN)/ruff check

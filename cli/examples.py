@@ -19,6 +19,7 @@ _OTHERS: Mapping[str, str] = MappingProxyType(
         "top": "modelcast top --url http://dashboard.example:9470",
         "wait": "modelcast wait fraud/7 --level quorum --timeout 10m",
         "history": "modelcast history fraud --last 20",
+        "audit": "modelcast audit fraud --since 30d",
         "diff": "modelcast diff fraud/7 fraud/8",
         "inspect": "modelcast inspect fraud@champion -o json",
         "pull": "modelcast pull fraud/7 ./fraud-7",

@@ -106,7 +106,7 @@ def _register() -> None:
     from modelcast.cli.commands import registry as registry_commands
     from modelcast.cli.demo import command as demo
     from modelcast.cli.doctor import command as doctor
-    from modelcast.cli.views import config, diff, registry, states
+    from modelcast.cli.views import audit, config, diff, registry, states
 
     modules = (
         demo,
@@ -115,6 +115,7 @@ def _register() -> None:
         states,
         top,
         registry,
+        audit,
         diff,
         plan,
         operate,

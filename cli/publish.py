@@ -50,6 +50,10 @@ def publish(
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="A pickle runs code where it is loaded.")
     ] = False,
+    allow_unknown: Annotated[
+        list[str] | None,
+        typer.Option("--allow-unknown", help="A file of no known format, or a pattern of such, as in '*.plan'."),
+    ] = None,
     deltas: Annotated[
         bool | None, typer.Option("--deltas/--no-deltas", help="Make deltas for what regions hold. Without it, as set.")
     ] = None,
@@ -88,8 +92,8 @@ def publish(
     with Publisher(settings) as publisher_, _Bar() as bar:
         publication = publisher_.publish(
             model, path, version=version, placement=placement, activation=chosen, metrics=metrics, labels=labels,
-            publisher=publisher, allow_pickle=allow_pickle, progress=bar, dry_run=dry_run, accelerate=deltas,
-            verify=verify, allow_version_jump=allow_version_jump,
+            publisher=publisher, allow_pickle=allow_pickle, allow_unknown=allow_unknown or (), progress=bar,
+            dry_run=dry_run, accelerate=deltas, verify=verify, allow_version_jump=allow_version_jump,
         )  # fmt: skip
         bar.stop()
         for remark in publication.notes:

@@ -224,7 +224,7 @@ class Dashboard:
         elif changed:
             rows = [(p.model, p.row.region, p.status, p.since_us) for p in changed.values()]
             self.stream.send("pairs", rows, now)
-            self._changed_us = now_us
+            self._changed_us = now_us if self._seen[1] >= 0 else 0  # at the start, all is new
         self._seen = seen
         self.problems = problems(self.overview, now_us)
         found = overview_verdict(self.overview, self.problems)

@@ -20,13 +20,16 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from modelcast.infra.settings_dashboard import DashboardSettings
 from modelcast.infra.settings_fleets import FleetSettings
 from modelcast.infra.settings_models import ModelSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.infra.settings_rollovers import RegionRolloverSettings
 from modelcast.infra.settings_section import Section
 from modelcast.infra.urls import check_url
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import check_region
+from modelcast.schemas.text.tokens import alive, check_token_digests
 
 CONFIG_VARIABLE = "MODELCAST_CONFIG"
 ORIGIN = "origin"
@@ -120,7 +123,11 @@ class StoreSettings(Section):
 
 
 class RegionSettings(Section):
-    """One region: its own bucket, its pods, its cache folder, the token that its pods ask for."""
+    """One region: its own bucket, its pods, its cache folder, the token that its pods ask for.
+
+    Two tokens, separated by a space, may be alive while one replaces the other: pods take both, the region sends the
+    first.
+    """
 
     store: StoreSettings | None = None
     pods: tuple[str, ...] = ()  # base URLs; short for a fleet of kind modelcast
@@ -141,6 +148,13 @@ class RegionSettings(Section):
     direct_writes: Literal["auto"] | bool = "auto"
     rollover: RegionRolloverSettings = RegionRolloverSettings()
     expected: bool = True  # counts for the consistent version
+
+    @field_validator("token")
+    @classmethod
+    def _alive(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            alive(value.get_secret_value())
+        return value
 
     @field_validator("direct_writes", mode="before")
     @classmethod
@@ -168,6 +182,11 @@ class RegionSettings(Section):
         if again := sorted({each.label for each in sources if sources.count(each) > 1}):
             raise ValueError(f"discovered twice: {', '.join(again)}")
         return self
+
+    @property
+    def token_sent(self) -> str:
+        """The token that the region sends to its pods; "": it sends none."""
+        return next(iter(alive(self.token.get_secret_value())), "") if self.token else ""
 
     @property
     def fleets(self) -> tuple[FleetSettings, ...]:
@@ -202,31 +221,6 @@ class TrackerSettings(Section):
         return value
 
 
-class PublishSettings(Section):
-    """Defaults of publishers."""
-
-    publisher: str = ""
-    allow_pickle: bool = False
-    upload_threads: int = Field(default=4, ge=1, le=64)
-    deltas: bool = True  # make deltas for what regions are likely to hold
-    delta_bases: tuple[int, ...] = (1, 4, 16)  # how many versions back they start
-    delta_threads: int = Field(default=0, ge=0, le=256)  # 0: all cores
-    delta_size_min_bytes: int = Field(default=256 * 1024, ge=0)  # smaller files travel whole
-    # Files published from here are kept as bases of later deltas; others are read from the origin up to a size.
-    base_cache_dir: Path | None = None  # `bases` in the user's cache folder
-    base_cache_size_max_bytes: int = Field(default=32 * 1024**3, ge=0)  # 0: keep none
-    base_fetch_size_max_bytes: int = Field(default=256 * 1024**2, ge=0)  # a file; 0: where the origin is far away
-    registry_id: str = ""  # the registry expected in the origin store; another one is refused
-
-    @field_validator("delta_bases")
-    @classmethod
-    def _back(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        for steps in value:
-            if steps < 1:
-                raise ValueError(f"{steps} is no number of versions back: 1 is the one before, 4 is four before")
-        return value
-
-
 class LogSettings(Section):
     """Logs: readable on a terminal, JSON elsewhere."""
 
@@ -242,34 +236,13 @@ class DaemonSettings(Section):
     worker: str = ""  # this process' name; host-pid if empty
     data_dir: Path | None = None  # what Faust keeps between starts
     drain_seconds: float = Field(default=30.0, ge=0)
+    # SHA-256 of the token that /metrics asks for, also a pod's and the dashboard's; two while one replaces the other.
+    metrics_tokens: tuple[str, ...] = ()
 
-
-class ActionSettings(Section):
-    """Who may send commands by the dashboard; without tokens and proxies no one. Everyone may read it.
-
-    Attributes:
-        enabled: whether anybody may.
-        tokens: SHA-256 of each person's bearer token (``sha256:`` and 64 hexadecimal digits), by name. A name may have
-            two, separated by a space, while one replaces the other.
-        proxy_header: the header in which a proxy that has signed people in names them, as ``X-Forwarded-User``.
-        proxies: networks or addresses from which alone that header is believed.
-    """
-
-    enabled: bool = False
-    tokens: dict[str, str] = Field(default_factory=dict)
-    proxy_header: str = ""
-    proxies: tuple[str, ...] = ()
-
-
-class DashboardSettings(Section):
-    """Where the dashboard listens, and what it calls late. Everyone who reaches it can read it: keep it private."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=9470, ge=0, le=65535)  # 0: any free one
-    hosts: tuple[str, ...] = ()  # names that it answers to besides loopback's: those of a proxy before it
-    late_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
-    watchers_max: int = Field(default=5000, ge=1)
-    actions: ActionSettings = ActionSettings()
+    @field_validator("metrics_tokens")
+    @classmethod
+    def _digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return check_token_digests(value)
 
 
 class Settings(BaseSettings):

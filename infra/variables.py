@@ -11,7 +11,8 @@ _NAMED = ("stores", "regions")
 OTHERS = frozenset(
     PREFIX + name
     for name in (
-        *("CONFIG", "CACHE_DIR", "DELTA_KERNELS", "MAVEN_MIRROR", "POD_TOKEN", "SERVER_TOKEN", "STACK"),
+        *("CONFIG", "CACHE_DIR", "DELTA_KERNELS", "MAVEN_MIRROR", "STACK"),
+        *("DASHBOARD_TOKEN", "POD_TOKEN", "SERVER_TOKEN"),
         *("MODEL", "VERSION", "DIGEST", "FOLDER"),  # what a companion tells the command that it runs
     )
 )

@@ -54,16 +54,18 @@ class Acceptor(LogWriter):
         origin.open_registry(create=False)
         origin.check_conditional_puts()
         log = origin.reader.tail(model).log
-        claimed = accept_positions(
-            origin.reader,
-            log,
-            positions,
-            reason=reason,
-            requested_by=asker,
-            event_id=lambda: uuid.uuid4().hex,
-            now_us=time.time_ns() // 1000,
-        )
-        last = claimed[-1]
+        with self._audit(origin).of(asker, "registry accept", model, reason=reason) as note:
+            claimed = accept_positions(
+                origin.reader,
+                log,
+                positions,
+                reason=reason,
+                requested_by=asker,
+                event_id=lambda: uuid.uuid4().hex,
+                now_us=time.time_ns() // 1000,
+            )
+            last = claimed[-1]
+            note.generation = last.entry.generation
         try:
             origin.announce(model, last.encoded)
         except KafkaUnavailable as error:

@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from modelcast.infra.registry.audit_trail import AuditNote
 from modelcast.infra.registry.claim import AlreadyThere, claim
 from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import COMMANDS
 from modelcast.infra.telemetry.tracing import trace_of
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
+from modelcast.producers.origin import Origin
 from modelcast.producers.planning.arguments import region_names_of, text_of, verb_of
 from modelcast.producers.planning.commands import Targets, check_command, check_earned, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
@@ -43,6 +45,7 @@ class Commander(LogWriter):
         dry_run: check each command against the log and return it as it would be, but write and announce nothing.
         store: instead of the origin store of the settings.
         announcer: instead of Kafka as the settings have it.
+        source: for the audit, where commands come from; "": this process.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class Commander(LogWriter):
         dry_run: bool = False,
         store: ObjectStore | None = None,
         announcer: Announcer | None = None,
+        source: str = "",
     ) -> None:
-        super().__init__(settings, store=store, announcer=announcer)
+        super().__init__(settings, store=store, announcer=announcer, source=source)
         self._dry_run = dry_run
         self._decided_on: dict[str, int] = {}
         self._logs: dict[str, ModelLog] = {}
@@ -219,6 +223,27 @@ class Commander(LogWriter):
         if len(reason) > REASON_MAX:
             raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
         origin = self._connected()
+        if self._dry_run:
+            return self._write(
+                origin, AuditNote(), kind, model, targets, reason, asker, alias, expected_generation, more
+            )
+        with self._audit(origin).of(asker, kind.lower(), model, reason=reason) as note:
+            return self._write(origin, note, kind, model, targets, reason, asker, alias, expected_generation, more)
+
+    def _write(
+        self,
+        origin: Origin,
+        note: AuditNote,
+        kind: CommandKind,
+        model: str,
+        targets: Targets,
+        reason: str,
+        asker: str,
+        alias: str,
+        expected_generation: int | None,
+        more: Callable[[ModelLog], Mapping[str, Any]],
+    ) -> ModelCommand | None:
+        """Claim what was asked, unless it holds already, and announce it; ``note`` is filled in."""
         origin.warm_up()
         known = origin.known_log(model)
         if not origin.registry_known:
@@ -264,11 +289,13 @@ class Commander(LogWriter):
         claimed = claim(origin.reader, log, event_id, build)
         if isinstance(claimed, AlreadyThere):
             self._decided_on[model] = claimed.log.head
+            note.result = "needless"
             return None
         self._decided_on[model] = claimed.entry.generation - 1
         origin.remember(claimed.log)
         command = claimed.entry
         assert isinstance(command, ModelCommand)
+        note.generation, note.detail = command.generation, targets_text(command)
         COMMANDS.labels(model, kind.lower()).inc()
         try:
             origin.announce(model, claimed.encoded)
@@ -281,6 +308,15 @@ class Commander(LogWriter):
             ) from error
         self._trace(trace_of(command), kind.lower(), now_us * 1000)
         return command
+
+
+def targets_text(command: ModelCommand) -> str:
+    """What a command names, for people: versions and regions."""
+    named = [
+        " ".join((*([f"version {t.version}"] if t.version else []), *([f"in {t.region}"] if t.region else [])))
+        for t in command.targets
+    ]
+    return ", ".join(filter(None, (command.alias, *named)))
 
 
 def _released(log: ModelLog, kind: CommandKind, targets: Targets) -> frozenset[int]:

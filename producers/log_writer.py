@@ -8,11 +8,12 @@ from types import TracebackType
 from typing import Self
 
 from modelcast.infra.forks import renew_in_children
+from modelcast.infra.registry.audit_trail import AuditTrail
 from modelcast.infra.settings import Settings, load_settings
 from modelcast.infra.telemetry.tracing import SpanSink, TraceKey, span_sink
 from modelcast.infra.variables import unknown_variables
 from modelcast.producers.ending import heard_at_exit
-from modelcast.producers.identity import whoami
+from modelcast.producers.identity import where_from, whoami
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.arguments import text_of
 from modelcast.producers.spans import TimedStep, TracedAnnouncer, spans_of
@@ -28,6 +29,7 @@ class LogWriter:
         settings: where everything is; None: from ``modelcast.toml`` and the environment.
         store: instead of the origin store of the settings.
         announcer: instead of Kafka as the settings have it.
+        source: for the audit, where what is written comes from; "": this process.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class LogWriter:
         *,
         store: ObjectStore | None = None,
         announcer: Announcer | None = None,
+        source: str = "",
     ) -> None:
         self._settings = settings if settings is not None else _from_environment()
         self._given = (store, announcer)
+        self._source = source
         self._origin: Origin | None = None
         self._spans: SpanSink | None = None
         self._lock = threading.Lock()
@@ -80,6 +84,10 @@ class LogWriter:
                     announcer = TracedAnnouncer(self._settings)
                 self._origin = Origin(self._settings, store=store, announcer=announcer)
             return self._origin
+
+    def _audit(self, origin: Origin) -> AuditTrail:
+        """Where it is written down what was done, and what was refused."""
+        return AuditTrail(origin.store, source=self._source or where_from())
 
     def _trace(
         self,

@@ -10,7 +10,7 @@ import stamina
 from modelcast.infra.kafka.announcer import KafkaAnnouncer
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
-from modelcast.infra.stores import probe_conditional_puts
+from modelcast.infra.stores import prove_conditional_puts
 from modelcast.infra.stores.configured import origin_store
 from modelcast.infra.telemetry.metrics import ANNOUNCEMENTS
 from modelcast.infra.threads import Threads, is_ending
@@ -68,7 +68,7 @@ class Origin:
         except NotFound:
             if not create:
                 raise
-            probe_conditional_puts(self.store)
+            prove_conditional_puts(self.store)
             self.conditional_puts_checked = True
             found = retried_put(lambda: self.reader.read_registry_id(create=True))
         self.registry_known = True

@@ -1,9 +1,11 @@
 """Where things lie in a store. Keys are relative to the store's prefix; nothing else builds keys."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from modelcast.schemas.digests import hex_of
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REGISTRY_ID = "registry/id.json"
 REGISTRY_PREFIX = "registry/"
 SCHEMA_PREFIX = "registry/schemas/"
@@ -67,6 +69,23 @@ def parse_delta(key: str) -> tuple[str, str, str | None] | None:
 def intent(model: str, manifest_digest: str) -> str:
     """A publication under way: holds its event id, so that a rerun completes it and never makes a second one."""
     return f"publications/{model}/{hex_of(manifest_digest)}"
+
+
+AUDIT_PREFIX = "audit/"
+
+
+def audit_entry(at_us: int, unique: str) -> str:
+    """What somebody did, by when; ``unique`` tells apart what was done at the same time. Listing order is by time."""
+    return f"{AUDIT_PREFIX}{_day(at_us)}/{at_us:020d}-{unique}.json"
+
+
+def audit_before(at_us: int) -> str:
+    """A key that lists before all that was done from then on, and behind all that was done earlier."""
+    return f"{AUDIT_PREFIX}{_day(at_us)}/{at_us:020d}"
+
+
+def _day(at_us: int) -> str:
+    return (EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%d")
 
 
 HISTORY_PREFIX = "history/"

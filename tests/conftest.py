@@ -15,6 +15,7 @@ from xdist.remote import Producer
 from xdist.workermanage import WorkerController
 
 from modelcast.infra.local.servers.kafka import KafkaServer
+from tests.support.any_format import ANY_FORMAT
 from tests.support.servers.shared_servers import ServerOwner, ask, share, shared
 from tests.support.servers.stores import S3ForTests, required_binary
 from tests.support.suite.report import ALONE_SECONDS_MAX, amended, too_slow
@@ -30,6 +31,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Publishers keep what they publish as bases of later deltas: not in the cache of whoever runs the tests.
 _bases = tempfile.TemporaryDirectory(prefix="modelcast-test-bases-")
 os.environ.setdefault("MODELCAST_PUBLISH__BASE_CACHE_DIR", _bases.name)
+os.environ |= ANY_FORMAT
 
 SKIPS_ALLOWED = os.environ.get("CI") != "true"
 SKIPPED_BEFORE = "modelcast/skipped"

@@ -50,13 +50,22 @@ class ChangesReader(Protocol):
         ...
 
 
+class OwnsPartitions(Protocol):
+    """Knows what is this worker's (the tracker's ``Rows``)."""
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """Partitions, as they are assigned now."""
+        ...
+
+
 class ChangesFollower:
     """Follows ``version-changes`` on a thread of its own, between ``start`` and ``close``.
 
     Args:
         settings: where Kafka is.
         registry: of the origin store, which also holds the archive.
-        owned: the partitions that are this worker's now.
+        rows: knows which partitions are this worker's now.
         reader: hears what is recorded, in the order of the records.
         loop: on which ``reader`` is called.
     """
@@ -65,11 +74,11 @@ class ChangesFollower:
         self,
         settings: Settings,
         registry: RegistryReader,
-        owned: Callable[[], frozenset[int]],
+        rows: OwnsPartitions,
         reader: ChangesReader,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._settings, self._registry, self._owned = settings, registry, owned
+        self._settings, self._registry, self._rows = settings, registry, rows
         self._reader, self._loop = reader, loop
         self._archives: dict[int, PartitionArchive] = {}
         self._at_the_end: set[int] = set()
@@ -141,7 +150,7 @@ class ChangesFollower:
             raise KafkaUnavailable("Kafka: no answer in time", subject=name) from None
 
     def _own(self, consumer: Consumer, registry_id: str, topic_id: str) -> None:
-        owned = self._owned()
+        owned = self._rows.owned
         lost, gained = self._archives.keys() - owned, owned - self._archives.keys()
         for partition in lost:
             self._drop(partition)

@@ -1,15 +1,17 @@
 """The history as the tracker's composition root plugs it in."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from modelcast.agents.history.follower import ChangesFollower
-from modelcast.agents.history.generations import Generations
+from modelcast.agents.history.decider.generations import Generations
+from modelcast.agents.history.follower import ChangesFollower, OwnsPartitions
 from modelcast.agents.history.recorder import ChangeSender, Recorder
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
+from modelcast.schemas.history.generation import GenerationRecord
 from modelcast.schemas.records import ModelUpdate, VersionState
 
 CLOSE_SECONDS = 2.0
@@ -31,17 +33,27 @@ class _Digests(Mapping[int, str]):
         return len(self.updates)
 
 
+class GenerationArchive(Protocol):
+    """Where the records of generations that are over are kept (``ChangesFollower``)."""
+
+    def keep(self, record: GenerationRecord) -> None:
+        """Have it written soon."""
+        ...
+
+
 class History:
     """Hears what the tracker reports (its ``StateListener``): what has changed is recorded, what is over is kept."""
 
-    def __init__(self, recorder: Recorder, generations: Generations) -> None:
-        self._recorder, self._generations = recorder, generations
+    def __init__(self, recorder: Recorder, archive: GenerationArchive) -> None:
+        self._recorder, self._archive = recorder, archive
+        self._generations = Generations()
 
     def reported(
         self, state: VersionState, before: VersionState | None, updates: Mapping[int, ModelUpdate], now_us: int
     ) -> None:
         """See ``StateListener``."""
-        self._generations.said(state, before, now_us)
+        for record in self._generations.said(state, before, now_us):
+            self._archive.keep(record)
         self._recorder.said(state, _Digests(updates), before.updated_at_us if before is not None else 0, now_us)
 
     def unchanged(self, model: str, reported_at_us: Mapping[str, int], now_us: int) -> None:
@@ -51,7 +63,7 @@ class History:
 
 @contextmanager
 def plugged(
-    settings: Settings, registry: RegistryReader, sender: ChangeSender, owned: Callable[[], frozenset[int]]
+    settings: Settings, registry: RegistryReader, sender: ChangeSender, rows: OwnsPartitions
 ) -> Iterator[tuple[History, ...]]:
     """Archive while the block runs, what is recorded on the event loop that runs now; who is to hear the tracker.
 
@@ -59,15 +71,15 @@ def plugged(
         settings: ``tracker.history`` says whether; if not, nobody is to.
         registry: of the origin store, which also holds the archive.
         sender: to Kafka.
-        owned: the partitions that are this worker's now.
+        rows: knows which partitions are this worker's now.
     """
     if not settings.tracker.history:
         yield ()
         return
     recorder = Recorder(sender, QUIET_REFRESHES * settings.tracker.refresh_seconds)
-    follower = ChangesFollower(settings, registry, owned, recorder, asyncio.get_running_loop())
+    follower = ChangesFollower(settings, registry, rows, recorder, asyncio.get_running_loop())
     follower.start()
     try:
-        yield (History(recorder, Generations(follower.keep)),)
+        yield (History(recorder, follower),)
     finally:
         follower.close(CLOSE_SECONDS)

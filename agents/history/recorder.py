@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from modelcast.agents.history.pairs import MS, change_of, row_traits
+from modelcast.agents.history.decider.pairs import MS, change_of, row_traits
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.history.segments import content

@@ -8,7 +8,7 @@ from modelcast.agents.region.decider.events_and_effects import PodsKnown
 from modelcast.agents.region.rollover_settings import traits_of
 from modelcast.agents.region.roster import FleetRoster
 from modelcast.consumers.discovery.configured import keep_seconds, named_pods, source_of
-from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges
+from modelcast.consumers.discovery.decider.merging import FleetView, Member, PodChanges
 from modelcast.consumers.discovery.watching import FleetWatch
 from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
 from modelcast.infra.settings import RegionSettings
@@ -29,7 +29,7 @@ class RegionFleets:
 
     def __init__(self, region: RegionSettings, store: ObjectStore, on_change: Callable[[PodsKnown], None]) -> None:
         fleets = region.fleets
-        token = region.token.get_secret_value() if region.token else ""
+        token = region.token_sent
         timeouts = Timeouts(load=region.pod_timeout_seconds)
 
         def client(member: Member) -> V2Pod:

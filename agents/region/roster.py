@@ -9,7 +9,7 @@ from types import MappingProxyType
 import structlog
 
 from modelcast.agents.region.decider.events_and_effects import PodsKnown, PodTraits
-from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges, members_of, pod_changes
+from modelcast.consumers.discovery.decider.merging import FleetView, Member, PodChanges, members_of, pod_changes
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.infra.telemetry import metrics
 

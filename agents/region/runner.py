@@ -134,7 +134,8 @@ class _Worker:
         daemon = self._settings.daemon
         leave = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_limit, self._link, self._region)
-        with HealthServer(daemon.host, daemon.port, self._alive, self._ready) as health:
+        tokens = daemon.metrics_tokens
+        with HealthServer(daemon.host, daemon.port, self._alive, self._ready, metrics_tokens=tokens) as health:
             log.info("the region agent runs", pods=sorted(self._fleets.roster.pods), health=health.url)
             beside = [
                 asyncio.create_task(self._agent.watch(partial(_topics, self._settings))),

@@ -14,7 +14,7 @@ from modelcast.agents.tracker.decider.rows import Rows, parse_announced_key, par
 from modelcast.agents.tracker.decider.snapshots import Place
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.intake import Intake
-from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
+from modelcast.agents.tracker.log_watch import Announcement, LogWatch
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
 from modelcast.agents.tracker.prober import Prober
@@ -57,11 +57,8 @@ class TrackerAgent:
         self.rows, epochs, heartbeats = Rows(), Epochs(), Heartbeats()
         self.reading = ReadProgress(epochs)
         self.mirror = Mirror(ports, worker, self._view_is_back, self._missing_in_view)
-        outlets = Outlets(self._refuse, self._announce, self._log_changed, self._met, self._unknown)
-        self.watch = LogWatch(reader, self.rows, outlets, settings.tracker.announce_seconds, ports)
-        self.emitter = Emitter(
-            settings, self.rows, heartbeats, self.reading, ports, self.mirror, alarm=lambda: self.watch.alarm
-        )
+        self.watch = LogWatch(reader, self.rows, self, settings.tracker.announce_seconds, ports)
+        self.emitter = Emitter(settings, self.rows, heartbeats, self.reading, ports, self.mirror, self.watch)
         self.intake = Intake(
             reader,
             self.rows,
@@ -76,14 +73,7 @@ class TrackerAgent:
         self._prober: Prober | None = None
         if settings.tracker.probe_seconds:
             self._prober = Prober(
-                settings.tracker,
-                worker,
-                reader,
-                self.intake.judging,
-                heartbeats,
-                ports,
-                expected=lambda: self.emitter.expected,
-                owned=lambda: self.rows.owned if self.emitter.settled else frozenset(),
+                settings.tracker, worker, reader, self.intake.judging, heartbeats, ports, self.emitter
             )
             self.intake.take_answer = self._prober.take
         self._settling: asyncio.Task[None] | None = None
@@ -211,7 +201,8 @@ class TrackerAgent:
 
     # --- between the parts ----------------------------------------------------------------------------------
 
-    def _log_changed(self, model: str) -> None:
+    def log_changed(self, model: str) -> None:
+        """See ``LogFindings``."""
         asyncio.get_running_loop().call_later(LOG_NEWS_SECONDS, self.emitter.changed, model)
 
     def _view_is_back(self) -> None:
@@ -221,16 +212,21 @@ class TrackerAgent:
     def _missing_in_view(self, model: str) -> None:
         self.emitter.missing_in_view(model)
 
-    def _met(self, model: str) -> None:
+    def met(self, model: str) -> None:
+        """See ``LogFindings``."""
         self.intake.reports.met(model)
 
-    def _unknown(self, model: str) -> None:
+    def unknown(self, model: str) -> None:
+        """See ``LogFindings``."""
         self.intake.reports.unknown(model)
 
-    def _refuse(self, announcement: Announcement, reason: str, detail: str) -> None:
+    def refuse(self, announcement: Announcement, reason: str, detail: str) -> None:
+        """See ``LogFindings``."""
         self.intake.refuse_announcement(announcement, reason, detail)
 
-    def _announce(self, model: str, raw: bytes, generation: int) -> None:
+    def announce(self, model: str, raw: bytes, generation: int) -> None:
+        """See ``LogFindings``."""
+
         def delivered(done: bool) -> None:
             ANNOUNCEMENTS.labels("tracker", "done" if done else "failed").inc()
             row = self.rows.models.get(model)

@@ -1,10 +1,11 @@
 """Saying what changed: folds the models that wait for it, and puts the outcome on Kafka and into the live view."""
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -43,6 +44,15 @@ REPEAT_SECONDS = 3600.0
 log = structlog.get_logger(__name__)
 
 
+class Alarmed(Protocol):
+    """Knows why all models are in alarm (``LogWatch``)."""
+
+    @property
+    def alarm(self) -> str:
+        """Why; "": they are not."""
+        ...
+
+
 class Emitter:
     """Folds models and publishes their states. It belongs to one event loop."""
 
@@ -54,10 +64,10 @@ class Emitter:
         reading: ReadProgress,
         ports: TrackerPorts,
         mirror: Mirror,
-        alarm: Callable[[], str],
+        watch: Alarmed,
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
-        self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
+        self._sender, self._clock, self._mirror, self._watch = ports.sender, ports.clock, mirror, watch
         self.metrics = StateMetrics(
             pairs=settings.tracker.metrics == "pairs",
             late_seconds=settings.dashboard.late_seconds,
@@ -128,6 +138,11 @@ class Emitter:
         elif at_us == reported.state.updated_at_us:
             reported.arrived = True
 
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions of which states are told; none while they change hands."""
+        return self._rows.owned if self.settled else frozenset()
+
     def settle(self, settled: bool) -> None:
         """Note that partitions have changed (``settled``), or are about to."""
         self.settled = settled
@@ -194,8 +209,8 @@ class Emitter:
             for region in sorted(self._silent - silent):
                 log.info("the region is heard", region=region)
             self._silent = silent
-        if (unheard, self._alarm()) != (self._unheard, self._alarmed):
-            self._unheard, self._alarmed = unheard, self._alarm()
+        if (unheard, self._watch.alarm) != (self._unheard, self._alarmed):
+            self._unheard, self._alarmed = unheard, self._watch.alarm
             waiting.update(self._rows.models)
         for model, reported in self._reported.items():
             caught_up = _is_behind(reported.state) and not self._reading.unread_since_us(model)
@@ -242,7 +257,7 @@ class Emitter:
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         unread_since_us = self._reading.unread_since_us(row.model)
         known = row.known(self._everywhere(), unread_since_us and unread_since_us + self._heartbeats.ahead_us)
-        state = fold(known, now_us) if known is not None else reported_before(row, self._alarm(), now_us)
+        state = fold(known, now_us) if known is not None else reported_before(row, self._watch.alarm, now_us)
         if state is None:
             return
         reported = self._reported.get(row.model)
@@ -282,7 +297,7 @@ class Emitter:
         beats, pace = self._heartbeats, self._pace
         return Everywhere(
             beats.by_our_clock(), beats.ahead_of_us(), self.expected, pace.silent_seconds, pace.unread_seconds,
-            self._alarm(),
+            self._watch.alarm,
         )  # fmt: skip
 
     def _put_into_view(self, row: ModelRow, encoded: bytes, reported: Reported) -> None:

@@ -1,8 +1,8 @@
 """Keeps the logs of owned models read, checks announcements against them, and announces entries that were not."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -50,32 +50,37 @@ class Announcement:
         return self.stated.body
 
 
-@dataclass(frozen=True, slots=True)
-class Outlets:
-    """The callbacks that findings are passed to.
+class LogFindings(Protocol):
+    """Who hears what the logs tell."""
 
-    Attributes:
-        refuse: a refused announcement with its reason and details.
-        announce: a generation to announce, with its bytes.
-        changed: a model of which the log has changed.
-        met: a model that was named and that the registry holds.
-        unknown: one that it does not hold.
-    """
+    def log_changed(self, model: str) -> None:
+        """The log of a model has changed, or what is known of it."""
+        ...
 
-    refuse: Callable[[Announcement, str, str], None]
-    announce: Callable[[str, bytes, int], None]
-    changed: Callable[[str], None]
-    met: Callable[[str], None]
-    unknown: Callable[[str], None]
+    def refuse(self, announcement: Announcement, reason: str, detail: str) -> None:
+        """An announcement is not to be obeyed."""
+        ...
+
+    def announce(self, model: str, raw: bytes, generation: int) -> None:
+        """An entry was not announced, of which these are the bytes."""
+        ...
+
+    def met(self, model: str) -> None:
+        """A model that was named is one that the registry holds."""
+        ...
+
+    def unknown(self, model: str) -> None:
+        """A model that was named is none that the registry holds."""
+        ...
 
 
 class LogWatch:
     """Reads logs in the threads of ``ports``; everything else happens on the event loop's thread."""
 
     def __init__(
-        self, reader: RegistryReader, rows: Rows, outlets: Outlets, announce_seconds: float, ports: TrackerPorts
+        self, reader: RegistryReader, rows: Rows, findings: LogFindings, announce_seconds: float, ports: TrackerPorts
     ) -> None:
-        self._reader, self._rows, self._outlets = reader, rows, outlets
+        self._reader, self._rows, self._findings = reader, rows, findings
         self._announce_seconds = announce_seconds
         self._threads, self._clock, self._rng = ports.stores, ports.clock, ports.rng
         self._wanted: dict[str, int] = {}
@@ -84,7 +89,7 @@ class LogWatch:
         self._pending: dict[str, list[Announcement]] = {}
         self._noticed: dict[str, tuple[int, float]] = {}
         self._contradicted: set[str] = set()  # these logs are read anew from entry 1
-        self._newcomers = Newcomers(SharedListing(reader.models, ports.stores), self._found, self._unknown)
+        self._newcomers = Newcomers(SharedListing(reader.models, ports.stores), self)
         self._silence = Silence()
         self.alarm = ""
 
@@ -125,18 +130,19 @@ class LogWatch:
             self.wake(entry.model, entry.generation)
         return True
 
-    def _found(self, model: str) -> None:
-        """Add a model that the registry was found to hold."""
+    def found(self, model: str) -> None:
+        """See ``AsksForModels``: the model gets a row."""
         if not self._rows.owns(model):
             self._pending.pop(model, None)
             return
         self._rows.row(model)
         self.wake(model, max((a.entry.generation for a in self._pending.get(model, ())), default=0))
-        self._outlets.met(model)
+        self._findings.met(model)
 
-    def _unknown(self, model: str) -> None:
+    def not_found(self, model: str) -> None:
+        """See ``AsksForModels``."""
         self._refuse_pending(model, NOT_IN_LOG, "the registry has no such model")
-        self._outlets.unknown(model)
+        self._findings.unknown(model)
 
     async def read_now(self, models: set[str], timeout_seconds: float) -> None:
         """Read these logs and return when they were read, failed, or took too long."""
@@ -209,7 +215,7 @@ class LogWatch:
     def _end_strangers(self) -> None:
         for row in self._rows.models.values():
             if row.end_strangers(self._clock.monotonic()):
-                self._outlets.changed(row.model)
+                self._findings.log_changed(row.model)
 
     async def _prove(self, row: ModelRow) -> None:
         """Find out whether the store still holds the newest entry read: also where nothing is new, or all is gone."""
@@ -234,7 +240,7 @@ class LogWatch:
             log.error("alarm", error=text)
         self.alarm = text
         for model in self._rows.models:
-            self._outlets.changed(model)
+            self._findings.log_changed(model)
 
     async def _read_forever(self) -> None:
         while True:
@@ -313,22 +319,18 @@ class LogWatch:
                 self._judge(row, announcement)
         self._notice(row)
         if news:
-            self._outlets.changed(model)
+            self._findings.log_changed(model)
 
     def _tail(self, row: ModelRow, generation: int) -> Tail:
         if row.model in self._contradicted:
             return self._reader.tail(row.model, partial=True)
-        if row.log is None or generation <= row.log.head:
-            if row.log is not None:
-                self._reader.check_standing(row.log)
-            return self._reader.tail(row.model, row.log, partial=True)
-        return self._reader.read_until(row.log, generation, partial=True)
+        return self._reader.read_on(row.model, row.log, generation)
 
     def _alarm(self, row: ModelRow, text: str) -> None:
         if row.alarm != text:
             log.error("alarm", model=row.model, error=text)
             row.alarm = text
-            self._outlets.changed(row.model)
+            self._findings.log_changed(row.model)
 
     # --- announcements ------------------------------------------------------------------------------------
 
@@ -336,7 +338,7 @@ class LogWatch:
         assert row.log is not None
         reason = objection(row.log, announcement.stated)
         if reason:
-            self._outlets.refuse(announcement, reason, f"generation {announcement.entry.generation} of {row.model}")
+            self._findings.refuse(announcement, reason, f"generation {announcement.entry.generation} of {row.model}")
         else:
             row.heard_announced(announcement.entry.generation)
 
@@ -347,7 +349,7 @@ class LogWatch:
 
     def _refuse_pending(self, model: str, reason: str, detail: str) -> None:
         for announcement in self._pending.pop(model, ()):
-            self._outlets.refuse(announcement, reason, detail)
+            self._findings.refuse(announcement, reason, detail)
 
     def _notice(self, row: ModelRow) -> None:
         """Announce entries that were not announced in their time of grace."""
@@ -381,4 +383,4 @@ class LogWatch:
                 return
             log.info("announced an entry that its publisher had not announced", model=row.model, generation=generation)
             row.heard_announced(generation)
-            self._outlets.announce(row.model, timed.body, generation)
+            self._findings.announce(row.model, timed.body, generation)

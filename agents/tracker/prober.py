@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Set
+from collections.abc import Set
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -28,6 +29,20 @@ RESTORE_SECONDS_MAX = 10.0
 log = structlog.get_logger(__name__)
 
 
+class Probed(Protocol):
+    """Whom probes ask (``Emitter``)."""
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """The regions that ought to answer."""
+        ...
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions that are this worker's; none while they change hands."""
+        ...
+
+
 class Prober:
     """Sends this worker's probes, and reports what came of them.
 
@@ -38,8 +53,7 @@ class Prober:
         judging: by what every record is judged.
         heartbeats: which regions are heard of.
         ports: the world.
-        expected: the regions that ought to answer.
-        owned: the partitions that are ours; none while they change hands.
+        probed: which regions ought to answer, on which partitions.
     """
 
     def __init__(
@@ -50,11 +64,10 @@ class Prober:
         judging: Judging,
         heartbeats: Heartbeats,
         ports: TrackerPorts,
-        expected: Callable[[], tuple[str, ...]],
-        owned: Callable[[], frozenset[int]],
+        probed: Probed,
     ) -> None:
         self._pace, self._worker, self._reader, self._judging = pace, worker, reader, judging
-        self._heartbeats, self._ports, self._expected, self._owned = heartbeats, ports, expected, owned
+        self._heartbeats, self._ports, self._probed = heartbeats, ports, probed
         self._probes = Probes(pace.probe_seconds)
         self._known: frozenset[int] = frozenset()  # partitions of which it is known what was reported before
         self._registry_id = ""
@@ -65,7 +78,7 @@ class Prober:
         """Probe until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            owned, clock = self._owned(), self._ports.clock
+            owned, clock = self._probed.owned, self._ports.clock
             self._known &= owned
             self._probes.keep(owned)
             if (partition := self._probes.due(clock.wall_us(), owned)) is not None:
@@ -103,12 +116,12 @@ class Prober:
         log_seconds = self._log_answered(asked, clock.monotonic() - began)
         if not self._registry_id:
             return  # no region could tell whether the probe is ours
-        if (owned := self._owned()) - self._known:
+        if (owned := self._probed.owned) - self._known:
             await self._restore(owned)
-        if partition not in self._owned():
+        if partition not in self._probed.owned:
             return
         probe = Probe(self._registry_id, secrets.token_hex(8), self._worker, clock.wall_us())
-        expected = frozenset(self._expected())
+        expected = frozenset(self._probed.expected)
         for region in expected - self._answered_us.keys():
             self._show(region, probe.sent_at_us)
         if not self._probes.begin(probe, partition, expected, self._heard(), clock.monotonic(), log_seconds):
@@ -138,7 +151,7 @@ class Prober:
             PROBE_SECONDS.labels("kafka").observe(seconds)
 
     def _heard(self) -> Set[str]:
-        expected = self._expected()
+        expected = self._probed.expected
         return frozenset(expected) - self._heartbeats.silent(
             expected, self._ports.clock.wall_us(), self._pace.silent_seconds
         )
@@ -158,7 +171,7 @@ class Prober:
                 continue
             self._probes.restore(state, owned)
             for row in state.regions:
-                if row.answered_at_us > self._answered_us.get(row.region, 0) and row.region in self._expected():
+                if row.answered_at_us > self._answered_us.get(row.region, 0) and row.region in self._probed.expected:
                     self._show(row.region, row.answered_at_us)
 
     def _show(self, region: str, at_us: int) -> None:

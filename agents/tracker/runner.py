@@ -76,8 +76,14 @@ async def run_tracker(settings: Settings) -> None:
     background = [asyncio.create_task(run_forever(name, run)) for name, run in parts.items()]
     try:
         with (
-            HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health,
-            history.plugged(settings, reader, outbox, lambda: agent.rows.owned) as recorded,
+            HealthServer(
+                settings.daemon.host,
+                settings.daemon.port,
+                pulse.live,
+                ready,
+                metrics_tokens=settings.daemon.metrics_tokens,
+            ) as health,  # fmt: skip
+            history.plugged(settings, reader, outbox, agent.rows) as recorded,
         ):
             for listener in recorded:
                 agent.emitter.listen(listener)

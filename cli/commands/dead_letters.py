@@ -87,7 +87,8 @@ def replay(
     from modelcast.infra.kafka.announcer import KafkaAnnouncer
     from modelcast.infra.kafka.dead_letters import check_replayable, find
     from modelcast.infra.kafka.dead_letters import replay as send
-    from modelcast.producers.identity import whoami
+    from modelcast.infra.registry.audit_trail import audit_trail
+    from modelcast.producers.identity import where_from, whoami
 
     settings = load()
     stored = find(settings, offset)
@@ -101,7 +102,9 @@ def replay(
         emit(data, output, Text(f"would send {what}, as {by}"))
         return
     confirm(f"Send {what} again?", yes=yes)
-    with KafkaAnnouncer(settings) as announcer:
+    trail = audit_trail(settings, source=where_from())
+    replayed = trail.of(by, "dead-letters replay", f"dead letter {offset}", reason=reason)
+    with replayed, KafkaAnnouncer(settings) as announcer:
         send(stored, announcer, by=by, reason=reason, timeout_seconds=settings.kafka.timeout_seconds)
     emit(data, output, Text(f"sent {what}, as {by}"))
 

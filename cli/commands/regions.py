@@ -109,11 +109,14 @@ def _known(settings: "Settings", region: str) -> KnownRegion:
 def _bury(settings: "Settings", known: KnownRegion, reason: str) -> None:
     """Tombstones on ``region-heartbeats``, which every tracker reads: of its workers, then of the region itself."""
     from modelcast.infra.kafka.announcer import KafkaAnnouncer
-    from modelcast.producers.identity import whoami
+    from modelcast.infra.registry.audit_trail import audit_trail
+    from modelcast.producers.identity import where_from, whoami
     from modelcast.schemas.topics import Topic
 
     headers = {"reason": reason.encode(), "requested_by": whoami().encode()}
-    with KafkaAnnouncer(settings) as announcer:
+    trail = audit_trail(settings, source=where_from())
+    action, subject = "regions forget", f"region {known.region}"
+    with trail.of(whoami(), action, subject, reason=reason), KafkaAnnouncer(settings) as announcer:
         for key in (*(f"{known.region}/{worker}" for worker in known.workers), known.region):
             announcer.announce(
                 Topic.REGION_HEARTBEATS, key, None, timeout_seconds=settings.kafka.timeout_seconds, headers=headers

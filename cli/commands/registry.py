@@ -87,10 +87,13 @@ def restore_id_(
     yes: Yes = False,
 ) -> None:
     """Put back registry/id.json where it was deleted or damaged: a new id would disown every entry, which names it."""
+    from modelcast.infra.registry.audit_trail import audit_trail
     from modelcast.infra.registry.restore_id import named_ids, restore_id
+    from modelcast.producers.identity import where_from, whoami
 
     warnings_only()
-    reader = origin_registry(load())
+    settings = load()
+    reader = origin_registry(settings)
     named = named_ids(reader)
     ids = "; ".join(f"{found} in {len(models)} log(s), as {models[0]}" for found, models in named.items())
     if registry_id is None:
@@ -102,7 +105,9 @@ def restore_id_(
         hint = "the id must be the one that its entries name; see `modelcast doctor --only logs`"
         raise Refused(f"no log names {registry_id} ({ids or 'none can be read'})", subject=reader.store.name, hint=hint)
     confirm(f"Put {registry_id} back as the registry's id?", yes=yes)
-    kept = restore_id(reader, registry_id)
+    who = settings.publish.publisher or whoami()
+    with audit_trail(settings, source=where_from()).of(who, "registry restore-id", registry_id):
+        kept = restore_id(reader, registry_id)
     if kept:
         say(f"the damaged bytes are kept as {kept}")
     say(f"the registry is {registry_id} again, as {len(named[registry_id])} log(s) name it")

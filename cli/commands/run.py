@@ -7,6 +7,7 @@ import typer
 
 from modelcast.cli.configured import load
 from modelcast.cli.options import check_output_folder, path
+from modelcast.consumers.companion.server_kinds import SERVER_KINDS
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_pod
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from modelcast.consumers.pod.config import PodConfig
     from modelcast.infra.settings import RegionSettings, Settings
 
-# As in consumers/companion/kinds.py, whose libraries are not loaded for a help text.
-SERVER_KINDS = ("triton", "mlserver", "kserve", "tensorflow", "torchserve", "sglang", "vllm", "webhook", "folder")
 ADVERTISE_HELP = (
     'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "registration" }).'
 )
@@ -105,7 +104,7 @@ def pod(
 
 @daemons.command()
 def companion(
-    kind: Annotated[str, typer.Option("--kind", help=f"The server beside it: {', '.join(SERVER_KINDS)}.")],
+    kind: Annotated[str, typer.Option("--kind", help=f"The server beside it: {SERVER_KINDS}.")],
     name: Annotated[str, typer.Option("--name", help="Its name, as it stands in reports.")],
     region: Annotated[str, typer.Option("--region", help="The region that the server serves in.")],
     server: Annotated[
@@ -204,6 +203,7 @@ def _pod_config(
         port=port,
         port_file=port_file,
         drain_seconds=settings.daemon.drain_seconds,
+        metrics_tokens=settings.daemon.metrics_tokens,
     )
 
 

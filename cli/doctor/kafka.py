@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelcast.cli.doctor.checks import Check, Result, Unit, failed
@@ -22,9 +23,9 @@ def units(settings: "Settings", role: str = "") -> list[Unit]:
     kafka = settings.kafka.model_copy(update={"timeout_seconds": min(SECONDS_MAX, settings.kafka.timeout_seconds)})
     hurried = settings.model_copy(update={"kafka": kafka})
     return [
-        Unit("kafka", lambda: _check_cluster(hurried), seconds_max=40.0),
-        Unit("kafka rights", lambda: _check_rights(hurried, role), seconds_max=25.0),
-        Unit("kafka clock", lambda: _check_clock(hurried), seconds_max=25.0),
+        Unit("kafka", partial(_check_cluster, hurried), seconds_max=40.0),
+        Unit("kafka rights", partial(_check_rights, hurried, role), seconds_max=25.0),
+        Unit("kafka clock", partial(_check_clock, hurried), seconds_max=25.0),
     ]
 
 

@@ -1,6 +1,7 @@
 """The registry's logs: every entry, its chain, and what regions accepted of it."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelcast.cli.console import say
@@ -28,7 +29,7 @@ MEND = (
 
 def units(settings: "Settings") -> list[Unit]:
     """What is looked at in the logs: all of them, one after the other."""
-    return [Unit("logs", lambda: check_logs(settings), SECONDS_MAX)]
+    return [Unit("logs", partial(check_logs, settings), SECONDS_MAX)]
 
 
 def check_logs(settings: "Settings") -> Iterator[Check]:

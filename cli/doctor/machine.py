@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -70,9 +71,9 @@ def units(settings: "Settings", role: str = "", machine: Machine | None = None) 
     here = machine or ThisMachine()
 
     def look_at(folder: Folder) -> Unit:
-        return Unit(f"folder {folder.path}", lambda: check_folder(here, folder, role), seconds_max=10.0)
+        return Unit(f"folder {folder.path}", partial(check_folder, here, folder, role), seconds_max=10.0)
 
-    limits = Unit("limits", lambda: iter([judge_open_files(*here.open_files())]))
+    limits = Unit("limits", lambda: [judge_open_files(*here.open_files())])
     return [Unit("python", _check_python), limits, *map(look_at, folders(settings, bases))]
 
 

@@ -1,10 +1,11 @@
 """Every pod that the settings name or that is discovered: alive, and ready to take traffic."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from modelcast.cli.doctor.checks import Check, Result, Unit, failed
+from modelcast.cli.doctor.checks import Check, Result, Unit, failed, known
 from modelcast.schemas.errors import ModelcastError
 
 if TYPE_CHECKING:
@@ -20,13 +21,11 @@ def units(settings: "Settings") -> list[Unit]:
     fleets = [(name, fleet) for name, region in settings.regions.items() for fleet in region.fleets if fleet.discover]
     if not pods and not fleets:
         hint = "set [regions.NAME] pods = ['http://…'], or [[regions.NAME.fleet]] discover = { by = … }"
-        return [Unit("pods", lambda: iter([Check("pods", Result.skipped, "the settings name none", hint)]))]
+        return [known(Check("pods", Result.skipped, "the settings name none", hint))]
     return [
-        *(Unit(f"pod {region} {url}", lambda r=region, u=url: iter([_check(r, u)]), seconds_max=10.0)  # type: ignore[misc]
-          for region, url in pods),
-        *(Unit(f"fleet {region} {fleet.label}", lambda r=region, f=fleet: _fleet(settings, r, f))  # type: ignore[misc]
-          for region, fleet in fleets),
-    ]  # fmt: skip
+        *(Unit(f"pod {region} {url}", partial(_ask, region, url), seconds_max=10.0) for region, url in pods),
+        *(Unit(f"fleet {region} {fleet.label}", partial(_fleet, settings, region, fleet)) for region, fleet in fleets),
+    ]
 
 
 def _fleet(settings: "Settings", region: str, fleet: "FleetSettings") -> Iterator[Check]:
@@ -50,6 +49,10 @@ def _fleet(settings: "Settings", region: str, fleet: "FleetSettings") -> Iterato
     yield Check(subject, Result.ok, f"{len(found)} {'pod' if len(found) == 1 else 'pods'}")
     with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
         yield from threads.map(lambda pod: _check(region, pod.url, pod.name), found)
+
+
+def _ask(region: str, url: str) -> Iterator[Check]:
+    yield _check(region, url)
 
 
 def _check(region: str, url: str, name: str = "") -> Check:

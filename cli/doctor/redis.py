@@ -1,6 +1,7 @@
 """The live view's server."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelcast.cli.doctor.checks import Check, Result, Unit
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 def units(settings: "Settings") -> list[Unit]:
     """What is looked at in Redis."""
-    return [Unit("redis", lambda: _check(settings), seconds_max=10.0)]
+    return [Unit("redis", partial(_check, settings), seconds_max=10.0)]
 
 
 def _check(settings: "Settings") -> Iterator[Check]:

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from modelcast.cli.doctor.checks import Check, Result, Unit
+from modelcast.cli.doctor.checks import Check, Result, Unit, known
 from modelcast.schemas import keys
 from modelcast.schemas.errors import DecodeError, RedisUnavailable
 
@@ -31,14 +32,13 @@ def units(settings: "Settings") -> list[Unit]:
     """What is looked at about regions."""
     if not settings.regions:
         hint = "set [regions.NAME]; a training job's settings need none"
-        return [Unit("regions", lambda: iter([Check("regions", Result.skipped, "the settings list none", hint)]))]
-    found = [Unit("buckets", lambda: iter(judge_buckets(_places(settings))))]
+        return [known(Check("regions", Result.skipped, "the settings list none", hint))]
+    found = [Unit("buckets", lambda: judge_buckets(_places(settings)))]
     for name, region in settings.regions.items():
         if region.store is None:
             continue
-        section = region.store
-        found.append(Unit(f"bucket of {name}", lambda n=name, s=section: _check_contents(n, s)))  # type: ignore[misc]
-    return [*found, Unit("region names", lambda: _check_names(settings), seconds_max=10.0)]
+        found.append(Unit(f"bucket of {name}", partial(_check_contents, name, region.store)))
+    return [*found, Unit("region names", partial(_check_names, settings), seconds_max=10.0)]
 
 
 def _places(settings: "Settings") -> dict[str, tuple[str, str]]:

@@ -99,14 +99,16 @@ ORIGIN_ROLES: Sequence[Role] = (
         | _READS_ARTIFACTS
         | _needs(
             get=["deltas/", "publications/"],
-            put=["registry/", "manifests/", "blobs/", "deltas/", "publications/"],
+            put=["registry/", "manifests/", "blobs/", "deltas/", "publications/", "audit/"],
             delete=["publications/"],
         ),
         _POLICY.format("publisher"),
     ),
     Role(
         "operator",
-        _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["history/", "rollouts/"], put=["registry/"]),
+        _READS_REGISTRY
+        | _READS_ARTIFACTS
+        | _needs(get=["history/", "rollouts/", "audit/"], put=["registry/", "audit/"]),
         _POLICY.format("operator"),
     ),
     Role(

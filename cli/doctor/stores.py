@@ -1,10 +1,11 @@
-"""Every store: reachable by both of our roads to it, conditional puts, clock, certificates, addressing, rights."""
+"""Every store: reachable by both of our clients, conditional puts, clock, certificates, addressing, rights."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from modelcast.cli.doctor.checks import Check, Result, Unit, failed
+from modelcast.cli.doctor.checks import Check, Result, Unit, failed, known
 from modelcast.cli.doctor.clocks import judge_clock
 from modelcast.cli.doctor.roles import (
     BUCKET,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SECONDS_MAX = 45.0
 """Of one store: an unreachable one is known in under 30 s."""
-PROBE = "doctor-probe"
+TRIAL = "doctor-check"
 BOTO3 = "boto3"
 
 
@@ -33,14 +34,14 @@ def units(settings: "Settings", role: str = "") -> list[Unit]:
     """What is looked at in the stores."""
     if not settings.stores:
         hint = "set MODELCAST_STORES__ORIGIN__URL=s3://bucket"
-        return [Unit("store origin", lambda: iter([Check("store origin", Result.error, "not set", hint)]))]
+        return [known(Check("store origin", Result.error, "not set", hint))]
     found = []
     for alias, section in settings.stores.items():
         found.append(_unit(f"store {alias}", section, ORIGIN_ROLES, role))
     for name, region in settings.regions.items():
         if region.store is not None:
             found.append(_unit(f"store of region {name}", region.store, REGION_ROLES, role))
-    return [*found, Unit("registry", lambda: _check_registry(settings), SECONDS_MAX)]
+    return [*found, Unit("registry", partial(_check_registry, settings), SECONDS_MAX)]
 
 
 def _unit(subject: str, section: "StoreSettings", roles: Sequence[Role], role: str) -> Unit:
@@ -64,16 +65,16 @@ def _check_registry(settings: "Settings") -> Iterator[Check]:
 
 
 def _check_store(subject: str, store: "S3Store", roles: Sequence[Role], role: str) -> Iterator[Check]:
-    from modelcast.infra.stores import probe_conditional_puts
-    from modelcast.infra.stores.s3.roads import try_roads
+    from modelcast.infra.stores import prove_conditional_puts
+    from modelcast.infra.stores.s3.client_trials import try_clients
 
-    roads = try_roads(store)
-    yield from judge_roads(subject, roads.answers, roads.host, roads.other_style)
-    if roads.answers[BOTO3] is not None:
+    tried = try_clients(store)
+    yield from judge_clients(subject, tried.answers, tried.host, tried.other_style)
+    if tried.answers[BOTO3] is not None:
         return
     proved = False
     try:
-        probe_conditional_puts(store)
+        prove_conditional_puts(store)
         proved = True
         yield Check(subject, Result.ok, f"{store.name}: honours conditional puts")
         yield _check_clock(subject, store)
@@ -81,13 +82,13 @@ def _check_store(subject: str, store: "S3Store", roles: Sequence[Role], role: st
         if "denied" not in error.message:
             yield failed(subject, error)
             return
-        message = f"{store.name}: these credentials may not write below probes/, so conditional puts are not proved"
+        message = f"{store.name}: these credentials may not write below checks/, so conditional puts are not proved"
         yield Check(f"{subject}: conditional puts", Result.skipped, message, "run `doctor` as the publisher once")
     yield from judge_roles(subject, roles, try_rights(store, calls_of(roles), conditional=proved), role)
 
 
 def _check_clock(subject: str, store: "ObjectStore") -> Check:
-    key = f"probes/clock-{time.time_ns()}"
+    key = f"checks/clock-{time.time_ns()}"
     began = time.time()
     try:
         theirs_us = store.put(key, b"").last_modified_us
@@ -96,7 +97,7 @@ def _check_clock(subject: str, store: "ObjectStore") -> Check:
     return judge_clock(f"{subject}: clock", began, theirs_us / 1e6, time.time())
 
 
-def judge_roads(
+def judge_clients(
     subject: str, answers: "Mapping[str, ModelcastError | None]", host: str, other_style: str = ""
 ) -> Iterator[Check]:
     """Whether every way to the store works, and the same certificates serve all.
@@ -149,7 +150,7 @@ def _may(store: "ObjectStore", operation: str, name: str) -> bool:
 
     from modelcast.schemas.ports import PreconditionFailed
 
-    key = f"{name}{PROBE}"
+    key = f"{name}{TRIAL}"
     try:
         match operation:
             case "list":

@@ -96,10 +96,12 @@ class ApiFeed:
 
     Args:
         url: where the dashboard is, as in ``http://127.0.0.1:9470``.
+        token: what it asks its readers for; "": nothing.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str = "") -> None:
         self._base = f"{url.rstrip('/')}/api/v1"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._before: NowShown | None = None
 
     async def run(self, tell: Tell) -> None:
@@ -118,7 +120,7 @@ class ApiFeed:
         import aiohttp
 
         try:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), headers=self._headers) as session:
                 found = await _read(session, f"{self._base}/models/{name}", Model)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return None
@@ -129,7 +131,7 @@ class ApiFeed:
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=3 * TELL_AGAIN_SECONDS)
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session,
             session.get(f"{self._base}/events", headers={"Accept": "text/event-stream"}) as events,
         ):
             events.raise_for_status()

@@ -5,7 +5,6 @@ As long as inode, size and both times of each file are what they were before it 
 were hashed. What it does not see is a disk that loses bits; a boot later everything is hashed anew.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping
@@ -16,10 +15,10 @@ from pathlib import Path
 import orjson
 
 from modelcast.infra.files import written_aside
+from modelcast.schemas.digests import sha256_of_stream
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
 
-CHUNK_SIZE_BYTES = 1024 * 1024
 SETTLED_NS = 100_000_000
 """A change so soon after the last one may get the same time: file systems count in ticks of up to 10 ms."""
 LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay"})
@@ -86,18 +85,13 @@ def check_nothing_else(folder: Path, manifest: Manifest) -> None:
 
 
 def _verify_file(path: Path, entry: FileEntry) -> None:
-    digest = hashlib.sha256()
-    size_bytes = 0
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_SIZE_BYTES):
-                size_bytes += len(chunk)
-                if size_bytes > entry.size_bytes:
-                    break
-                digest.update(chunk)
+        with path.open("rb", buffering=0) as file:
+            digest = sha256_of_stream(file, entry.size_bytes)
+            longer = bool(file.read(1))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise VerificationFailed(f"can't be read: {error.strerror}", subject=entry.path) from None
-    if size_bytes != entry.size_bytes or "sha256:" + digest.hexdigest() != entry.digest:
+    if digest != entry.digest or longer:
         raise VerificationFailed("bytes differ from the manifest", subject=entry.path)
 
 

@@ -1,3 +1,3 @@
 """The companion of a foreign server: towards its region a pod of ours, towards the server it places files and swaps."""
 
-__all__ = ["kinds"]
+__all__ = ["kinds", "server_kinds"]

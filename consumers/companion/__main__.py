@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from modelcast.consumers.artifacts.sources import FolderArtifacts
-from modelcast.consumers.companion.kinds import KINDS, ServerSettings, make_engine
+from modelcast.consumers.companion.kinds import ServerSettings, make_engine
+from modelcast.consumers.companion.server_kinds import ServerKind
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.server import serve
 
@@ -15,7 +16,7 @@ from modelcast.consumers.pod.server import serve
 def main() -> None:
     """Parse the arguments and serve. The token comes from MODELCAST_POD_TOKEN."""
     parser = argparse.ArgumentParser(prog="python -m modelcast.consumers.companion")
-    parser.add_argument("--kind", choices=KINDS, required=True)
+    parser.add_argument("--kind", choices=[str(kind) for kind in ServerKind], required=True)
     parser.add_argument("--server", default="")
     parser.add_argument("--repository", type=Path)
     parser.add_argument("--command", default="")

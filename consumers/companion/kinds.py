@@ -31,6 +31,7 @@ from modelcast.consumers.companion.layouts.mlserver import mlserver_layout
 from modelcast.consumers.companion.layouts.triton import triton_layout
 from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.companion.server_kinds import SERVER_KINDS, ServerKind
 from modelcast.consumers.companion.server_memory import ServerMemory
 from modelcast.consumers.companion.webhook_settings import read_webhook
 from modelcast.consumers.pod.engine import Engine
@@ -65,9 +66,10 @@ def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> E
         Refused: another companion places files in that repository.
         ModelcastError: the repository can't be written.
     """
-    make = _KINDS.get(settings.kind)
-    if make is None:
-        raise UsageError(f"unknown kind of server {settings.kind!r}", hint=f"one of {', '.join(_KINDS)}")
+    try:
+        kind = ServerKind(settings.kind)
+    except ValueError:
+        raise UsageError(f"unknown kind of server {settings.kind!r}", hint=f"one of {SERVER_KINDS}") from None
     try:
         _ = urlsplit(settings.server).port
     except ValueError as error:
@@ -78,7 +80,7 @@ def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> E
         raise UsageError(
             message, hint=f"--memory-max-bytes is for {known} at a loopback address, and without --no-memory-check"
         )
-    return make(settings, artifacts)
+    return _MAKERS[kind](settings, artifacts)
 
 
 def _triton(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
@@ -137,19 +139,20 @@ def _by_http(engine: type[HttpEngine], layout: MakeLayout) -> MakeEngine:
     return make
 
 
-_KINDS: dict[str, MakeEngine] = {
-    "triton": _triton,
-    "mlserver": _by_http(MLServerEngine, mlserver_layout),
-    "kserve": _by_http(KServeEngine, _plainly(kserve_layout)),
-    "tensorflow": _by_http(TensorFlowServingEngine, _plainly(saved_model_layout)),
-    "torchserve": _by_http(TorchServeEngine, _plainly(archive_layout)),
-    "sglang": _by_http(SGLangEngine, _plainly(weights_layout)),
-    "vllm": _by_http(VLLMEngine, _plainly(adapter_layout)),
-    "webhook": _webhook,
-    "folder": _folder,
+_MAKERS: dict[ServerKind, MakeEngine] = {
+    ServerKind.TRITON: _triton,
+    ServerKind.MLSERVER: _by_http(MLServerEngine, mlserver_layout),
+    ServerKind.KSERVE: _by_http(KServeEngine, _plainly(kserve_layout)),
+    ServerKind.TENSORFLOW: _by_http(TensorFlowServingEngine, _plainly(saved_model_layout)),
+    ServerKind.TORCHSERVE: _by_http(TorchServeEngine, _plainly(archive_layout)),
+    ServerKind.SGLANG: _by_http(SGLangEngine, _plainly(weights_layout)),
+    ServerKind.VLLM: _by_http(VLLMEngine, _plainly(adapter_layout)),
+    ServerKind.WEBHOOK: _webhook,
+    ServerKind.FOLDER: _folder,
 }
-KINDS = tuple(_KINDS)
-_LOAD_BESIDE = frozenset({"triton", "mlserver", "kserve", "tensorflow", "torchserve"})
+_LOAD_BESIDE = frozenset(
+    {ServerKind.TRITON, ServerKind.MLSERVER, ServerKind.KSERVE, ServerKind.TENSORFLOW, ServerKind.TORCHSERVE}
+)
 """They read a version into the memory of the machine while the one before still serves."""
 
 

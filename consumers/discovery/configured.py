@@ -78,8 +78,8 @@ async def look_once(fleet: FleetSettings, region_store: ObjectStore | None) -> t
 
 
 def _kubernetes(asked: KubernetesDiscovery) -> PodSource:
+    from modelcast.consumers.discovery.decider.endpoint_slices import PodPort
     from modelcast.consumers.discovery.kubernetes.api import ACCOUNT, ApiAccess
-    from modelcast.consumers.discovery.kubernetes.slices import PodPort
     from modelcast.consumers.discovery.kubernetes.source import EndpointSliceSource
 
     access = None

@@ -10,7 +10,7 @@ import dns.rdatatype
 import dns.rdtypes.IN.SRV
 import dns.resolver
 
-from modelcast.consumers.discovery.merging import unique_pods
+from modelcast.consumers.discovery.decider.merging import unique_pods
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 from modelcast.infra.urls import host_and_path
 

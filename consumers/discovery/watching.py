@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from modelcast.consumers.discovery.merging import (
+from modelcast.consumers.discovery.decider.merging import (
     CONFIRM_SECONDS,
     FleetView,
     LookFailed,

@@ -6,15 +6,11 @@ From outside only these names are imported; pure modules, which may import no I/
 from modelcast.consumers.fetch.accelerator import (
     Accelerator,
     Destination,
-    HeldArtifacts,
     HeldFiles,
-    NoAccelerator,
     Request,
-    Session,
-    SpeedSource,
 )
 from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
-from modelcast.consumers.fetch.context import Clock, Context, End
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes, DiskFull, FetchCancelled
 from modelcast.consumers.fetch.job.fetcher import Fetcher
 from modelcast.consumers.fetch.job.job import LEASE_FROM_BYTES
@@ -26,7 +22,6 @@ from modelcast.consumers.fetch.planning.bandwidth import LinkSpeeds, Sample, sam
 from modelcast.consumers.fetch.planning.blocks import BlockHashes
 from modelcast.consumers.fetch.planning.candidates import BaseCandidates
 from modelcast.consumers.fetch.planning.steps import (
-    Label,
     Source,
     Step,
     Way,
@@ -53,31 +48,24 @@ __all__ = [
     "BaseCandidates",
     "BlobMissing",
     "BlockHashes",
-    "Clock",
     "Context",
     "DamagedBytes",
     "Destination",
     "DiskFull",
-    "End",
     "FetchCancelled",
     "FetchReport",
     "FetchStatus",
     "Fetcher",
-    "HeldArtifacts",
     "HeldFiles",
-    "Label",
     "Link",
     "LinkSpeeds",
-    "NoAccelerator",
     "RateLimit",
     "RegionLeases",
     "RegionalArtifacts",
     "RegionalBucket",
     "Request",
     "Sample",
-    "Session",
     "Source",
-    "SpeedSource",
     "Step",
     "Throughput",
     "VerifiedPrefix",

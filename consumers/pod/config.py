@@ -51,7 +51,7 @@ class PodConfig:
 
     name: str
     region: str
-    token: str  # the region's; who has it may load and unload
+    token: str  # the region's; who has it may load and unload; two with a space between, while one replaces the other
     artifacts: ArtifactSourceFactory  # pickled, called in the worker processes
     state_dir: Path  # this pod's alone; holds what it has accepted
     aspired: AspiredSource | None = None
@@ -60,6 +60,7 @@ class PodConfig:
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     port_file: Path | None = None  # written, once bound, with the port
+    metrics_tokens: tuple[str, ...] = ()  # SHA-256 of those that /metrics asks for; none: it asks for no token
     body_bytes_max: int = 64 * 1024 * 1024
     in_flight_bytes_max: int = 512 * 1024 * 1024
     infer_seconds_max: float = 60.0

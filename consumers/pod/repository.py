@@ -15,8 +15,8 @@ from modelcast.consumers.pod.admission.fence import (
     check_pair,
     check_registry,
 )
-from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.engine import Engine
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod.supervisor import Supervisor
 from modelcast.consumers.pod_clients.port import (

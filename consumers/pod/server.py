@@ -9,11 +9,11 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.api.inference import OnnxInference
 from modelcast.consumers.pod.api.routes import Routes
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Engine
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup
@@ -71,7 +71,7 @@ async def serve_until(
     Raises:
         As ``serve``.
     """
-    if not config.token:
+    if not config.token.split():
         raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
     ledger = Ledger(config.state_dir)
     lifecycle, metrics = Lifecycle(), PodMetrics()

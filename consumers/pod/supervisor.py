@@ -69,8 +69,8 @@ class Supervisor:
 
         One lost model is enough, whatever else serves: a balancer sends a ready pod requests for all of its models,
         and Triton, MLServer and KServe mean the same by it. A pod of many models so leaves for one that keeps crashing,
-        not for one that is back before the next probe; who routes by model asks for the readiness of each. A candidate
-        that is lost keeps no traffic away: the control answers.
+        not for one that is back before the next health check; who routes by model asks for the readiness of each. A
+        candidate that is lost keeps no traffic away: the control answers.
         """
         if self._swapping:
             return "a version is being swapped in"

@@ -61,6 +61,7 @@ class CommandWriter:
         body: bytes,
         *,
         requested_by: str,
+        source: str,
         regions: Collection[str],
         last_consistent: int | None = None,
     ) -> CommandEffect:
@@ -71,6 +72,7 @@ class CommandWriter:
             body: JSON with ``kind``, ``expected_generation``, and as the verb needs ``version``, ``regions``;
                 ``reason``; ``dry_run``: only say it.
             requested_by: whose command it is.
+            source: for the audit, where it comes from.
             regions: those that are known; a command for another one is refused.
             last_consistent: for a rollback that names no version.
 
@@ -84,7 +86,7 @@ class CommandWriter:
         if unknown:
             raise NotFound("the tracker knows of no such region", subject=unknown[0][:80], hint="see /api/v1/regions")
         with Commander(
-            self._settings, dry_run=asked.dry_run, store=self._store, announcer=self._announcer
+            self._settings, dry_run=asked.dry_run, store=self._store, announcer=self._announcer, source=source
         ) as commander:
             command = commander.command(
                 asked.kind,

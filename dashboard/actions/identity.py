@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelcast.dashboard.actions.attempts import WrongTokens
-from modelcast.infra.settings import ActionSettings
+from modelcast.infra.settings_dashboard import ActionSettings
 from modelcast.schemas.errors import UsageError
 
 NAME_MAX = 200
@@ -100,6 +100,16 @@ class Identities:
         if self._header:
             return self._by_proxy(asked)
         raise Unwelcome(401, "no token", "send Authorization: Bearer TOKEN")
+
+    def is_known(self, asked: Requester, now: float) -> bool:
+        """Whether a person asks who has a token, or whom a listed proxy names: to read, where reading takes that."""
+        if self._is_proxy(asked.peer) and asked.headers.get(self._header, "").strip():
+            return True
+        scheme, _, token = asked.headers.get(_AUTHORIZATION, "").partition(" ")
+        try:
+            return scheme.lower() == "bearer" and bool(self._by_token(token.strip(), self._source(asked), now))
+        except Unwelcome:
+            return False
 
     def _by_token(self, token: str, source: str, now: float) -> str:
         if wait := math.ceil(self._wrong.wait_seconds(source, now)):

@@ -6,6 +6,7 @@ import orjson
 
 from modelcast.infra.kafka.announcer import KafkaAnnouncer
 from modelcast.infra.kafka.dead_letters import check_replayable, find, replay
+from modelcast.infra.registry.audit_trail import audit_trail
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import MovedOn, UsageError
 
@@ -44,8 +45,8 @@ class ReplayWriter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def take(self, offset: int, body: bytes, *, requested_by: str) -> ReplayEffect:
-        """Do what ``body`` asks.
+    def take(self, offset: int, body: bytes, *, requested_by: str, source: str) -> ReplayEffect:
+        """Do what ``body`` asks. ``source``: for the audit, where that comes from.
 
         Raises:
             UsageError: the body is not the JSON that ``ReplayRequest`` names.
@@ -64,7 +65,9 @@ class ReplayWriter:
                 f"it was sent back {before} times, not {asked.expected_replays}", subject=f"{offset}", hint=hint
             )
         if not asked.dry_run:
-            with KafkaAnnouncer(self._settings) as announcer:
+            trail = audit_trail(self._settings, source=source)
+            replayed = trail.of(requested_by, "dead-letters replay", f"dead letter {offset}", reason=asked.reason)
+            with replayed, KafkaAnnouncer(self._settings) as announcer:
                 timeout = self._settings.kafka.timeout_seconds
                 replay(stored, announcer, by=requested_by, reason=asked.reason, timeout_seconds=timeout)
         return ReplayEffect(offset, letter.source_topic, letter.raw_size_bytes, before, not asked.dry_run, requested_by)

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it exports it without saying so
 
-from modelcast.dashboard.groups.looks import GroupLook, PartitionLook
+from modelcast.dashboard.groups.decider.looks import GroupLook, PartitionLook
 from modelcast.infra.kafka.client import make_admin, make_consumer, passes, unreachable
 from modelcast.infra.settings import Settings
 
@@ -96,6 +96,7 @@ class GroupReader:
                 offsets[each.topic, each.partition] = each.offset if each.offset >= 0 else None
         except KafkaException as error:
             faults.append(f"its offsets: {error.args[0].str()}")
+        offsets = {place: at for place, at in offsets.items() if not is_table(place[0])}
         return name, members, offsets, "; ".join(faults)
 
     def _ranges(self, places: Iterable[Place]) -> tuple[dict[Place, tuple[int, int]], dict[Place, str]]:
@@ -147,6 +148,11 @@ class GroupReader:
         except KafkaException as error:
             raise unreachable(error, self._settings) from error
         return found
+
+
+def is_table(topic: str) -> bool:
+    """Whether a topic is the copy of a worker's table: it is read at a takeover, and never followed."""
+    return topic.endswith("-changelog")
 
 
 def _is_ours(group: str) -> bool:

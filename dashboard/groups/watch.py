@@ -8,8 +8,8 @@ from typing import Protocol
 
 import structlog
 
-from modelcast.dashboard.groups.judging import WINDOW, GroupView, group_view
-from modelcast.dashboard.groups.looks import GroupLook
+from modelcast.dashboard.groups.decider.judging import WINDOW, GroupView, group_view
+from modelcast.dashboard.groups.decider.looks import GroupLook
 from modelcast.schemas.errors import ModelcastError
 
 LOOK_SECONDS = 5.0

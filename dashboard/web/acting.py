@@ -72,6 +72,7 @@ class Acting:
                 model,
                 body,
                 requested_by=who,
+                source=_source(request),
                 regions=regions,
                 last_consistent=view.state.last_consistent_version,
             )
@@ -93,7 +94,9 @@ class Acting:
             raise NotFound("no such dead letter", subject=text[:40], hint="see /api/v1/dead-letters")
         body = await request.read()
         try:
-            done = await asyncio.to_thread(self._replays.take, int(text), body, requested_by=who)
+            done = await asyncio.to_thread(
+                self._replays.take, int(text), body, requested_by=who, source=_source(request)
+            )
         except Refused as error:
             return _refusal(error)
         if done.sent:
@@ -116,6 +119,11 @@ class Acting:
             hint = "send Content-Type: application/json"
             return _fault(415, Fault("the request is no JSON", request.content_type[:100], hint))
         return who
+
+
+def _source(request: web.Request) -> str:
+    """Where a request comes from, for the audit."""
+    return f"a dashboard, asked from {request.remote or 'a unix socket'}"
 
 
 def _refusal(error: Refused) -> web.Response:

@@ -1,5 +1,6 @@
 """The web application: API, events, pages, probes; who may ask, and how errors are answered."""
 
+import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from modelcast.dashboard.actions import CommandWriter, Identities, ReplayWriter
+from modelcast.dashboard.actions import CommandWriter, Identities, ReplayWriter, Requester
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
@@ -27,10 +28,11 @@ from modelcast.dashboard.web.pages import Pages
 from modelcast.dashboard.web.waiting import Waits
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError, NotFound, UsageError
+from modelcast.schemas.text.tokens import TokenDigests
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOCAL_NAMES = frozenset({"localhost"})
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+HEALTH_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 log = structlog.get_logger(__name__)
 
@@ -49,9 +51,10 @@ def make_web_app(
         UsageError: ``dashboard.actions`` contradicts itself.
     """
     events, waits = Events(board, settings.dashboard.watchers_max), Waits(board, settings.dashboard.watchers_max)
-    app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
+    identities = Identities(settings.dashboard.actions)
+    app = web.Application(middlewares=[_guard(settings, identities)], client_max_size=64 * 1024)
     letters = LetterSource(settings)
-    acting = Acting(board, Identities(settings.dashboard.actions), commands, ReplayWriter(settings), letters)
+    acting = Acting(board, identities, commands, ReplayWriter(settings), letters)
     app.add_routes(
         [
             *Api(settings, board, logs, groups, letters).routes(),
@@ -60,7 +63,7 @@ def make_web_app(
             *events.routes(),
             *waits.routes(),
             *Pages().routes(),
-            *_probes(board, groups),
+            *_probes(board, groups, TokenDigests(settings.daemon.metrics_tokens)),
         ]
     )
     app.on_shutdown.append(events.close)
@@ -75,16 +78,24 @@ async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)
 
 
-def _guard(settings: Settings) -> Middleware:
-    """Refuses hosts that are not this dashboard's, and turns errors into answers."""
+def _guard(settings: Settings, identities: Identities) -> Middleware:
+    """Refuses hosts that are not this dashboard's, and who may not read it; turns errors into answers."""
+    readers = TokenDigests(settings.dashboard.read_tokens)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in PROBES and not host_allowed(
+        if request.path not in HEALTH_PATHS and not host_allowed(
             request.host, settings.dashboard.host, settings.dashboard.hosts
         ):
             hint = "add it to dashboard.hosts"  # else any page could have a browser read this one by a name of its own
             return _fault(421, Fault("this dashboard does not answer to that name", request.host[:100], hint))
+        if request.path not in HEALTH_PATHS and not readers.admit(request.headers.get("Authorization")):
+            asked = Requester(request.headers, request.remote, request.host)
+            if not identities.is_known(asked, asyncio.get_running_loop().time()):
+                hint = "send Authorization: Bearer TOKEN, or come by the proxy that signs people in"
+                answer = _fault(401, Fault("this dashboard is read with a token", request.path[:200], hint))
+                answer.headers["WWW-Authenticate"] = "Bearer"
+                return answer
         try:
             return await handler(request)
         except UsageError as error:
@@ -143,7 +154,7 @@ def _fault(status: int, fault: Fault) -> web.Response:
     return web.Response(status=status, body=dumps(fault), content_type="application/json")
 
 
-def _probes(board: Dashboard, groups: GroupsWatch) -> list[web.RouteDef]:
+def _probes(board: Dashboard, groups: GroupsWatch, readers: TokenDigests) -> list[web.RouteDef]:
     async def live(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
@@ -151,7 +162,9 @@ def _probes(board: Dashboard, groups: GroupsWatch) -> list[web.RouteDef]:
         why = board.ready
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
-    async def metrics(_request: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.Response:
+        if not readers.admit(request.headers.get("Authorization")):
+            raise web.HTTPUnauthorized(text="metrics need a token\n", headers={"WWW-Authenticate": "Bearer"})
         return web.Response(
             body=generate_latest(collected(board, groups)), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )

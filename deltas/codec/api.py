@@ -1,11 +1,12 @@
 """What callers use: files and folders alike."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from modelcast.deltas.codec import container
 from modelcast.deltas.codec.apply_file import apply_file
+from modelcast.deltas.codec.cancelling import CancelCheck, never_cancelled
 from modelcast.deltas.codec.errors import BadDelta
 from modelcast.deltas.codec.files import check_readable, check_writable, mapped
 from modelcast.deltas.codec.folders import folder
@@ -29,7 +30,7 @@ def make(
     threads: int | None = None,
     kernels: str | None = None,
     thorough: bool | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: CancelCheck = never_cancelled,
 ) -> DeltaInfo:
     """Write to ``out`` what makes ``new`` of ``old``: two files, or two folders.
 

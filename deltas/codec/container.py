@@ -7,7 +7,7 @@ the limits here before memory is taken for it; what is accepted covers the new f
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelcast.deltas.codec.cancelling import CancelCheck, never_cancelled
 from modelcast.deltas.codec.errors import BadDelta
 from modelcast.deltas.codec.kernels import zstd
 from modelcast.deltas.codec.layouts.dtypes import DTYPES, DType
@@ -249,7 +250,7 @@ def digest_text(digest: bytes) -> str:
     return "sha256:" + digest.hex()
 
 
-def sha256_of_view(data: memoryview, check: Callable[[], None] = lambda: None) -> bytes:
+def sha256_of_view(data: memoryview, check: CancelCheck = never_cancelled) -> bytes:
     """The raw SHA-256 of a mapped file, in pieces, so that other threads run between them; ``check`` may end it."""
     found = hashlib.sha256()
     for at in range(0, len(data), 1 << 24):

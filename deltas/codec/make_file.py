@@ -2,13 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from modelcast.deltas.codec import frames as coding
+from modelcast.deltas.codec.cancelling import CancelCheck, never_cancelled
 from modelcast.deltas.codec.container import (
     Frame,
     Header,
@@ -41,7 +41,7 @@ def make_file(
     digests: tuple[bytes | None, bytes | None] = (None, None),
     layouts: Layouts = (None, None),
     thorough: bool | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: CancelCheck = never_cancelled,
 ) -> Index:
     """Write the delta from ``old`` (None: no base, a compressed whole) to ``new`` at the place where ``out`` is.
 
@@ -77,7 +77,7 @@ def make_file(
 
 
 def plan_of(
-    old: memoryview, new: memoryview, layouts: Layouts = (None, None), check: Callable[[], None] = lambda: None
+    old: memoryview, new: memoryview, layouts: Layouts = (None, None), check: CancelCheck = never_cancelled
 ) -> list[Work]:
     """The blocks of a pair of mapped files."""
     before, after = _fitting(layouts[0], old), _fitting(layouts[1], new)
@@ -107,7 +107,7 @@ def _encoded(
     threads: int | None,
     kernels: str | None,
     thorough: bool | None,
-    check: Callable[[], None],
+    check: CancelCheck,
 ) -> tuple[list[Frame], BinaryIO]:
     """The frames, and their payloads in a temporary file."""
     if sum(len(w.segments) for w in plan) > pieces_max(len(new)):

@@ -2,9 +2,9 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 
+from modelcast.deltas.codec import CancelCheck, never_cancelled
 from modelcast.schemas import keys
 from modelcast.schemas.digests import hex_of, sha256_of_stream
 from modelcast.schemas.errors import NotFound
@@ -47,7 +47,7 @@ class OriginArtifacts:
             self.remember(digest, known)
         return known
 
-    def fetch(self, file: FileEntry, folder: Path, check: Callable[[], None] = lambda: None) -> Path | None:
+    def fetch(self, file: FileEntry, folder: Path, check: CancelCheck = never_cancelled) -> Path | None:
         """A file from the origin, checked, in ``folder``; None if it is not there or not what its name says.
 
         Args:

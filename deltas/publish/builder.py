@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from modelcast.deltas import codec as delta
+from modelcast.deltas.codec import CancelCheck
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
 from modelcast.deltas.publish.bases.copies import Copies
@@ -15,7 +16,7 @@ from modelcast.deltas.publish.planner import KEPT_RATIO_MAX, WHOLE_RATIO_MAX
 from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.deltas.publish.targets import DeltaTarget, PlannedDelta, delta_key
 from modelcast.infra.files import sha256_of_file
-from modelcast.infra.settings import PublishSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.schemas.errors import ContentError, Refused, TransportError
 from modelcast.schemas.ports import ObjectStore
 
@@ -108,7 +109,7 @@ class DeltaBuilder:
     # --------------------------------------------------------------------------------------------------------
 
     def _make(
-        self, target: DeltaTarget, planned: PlannedDelta, check: Callable[[], None], copies: Copies | None
+        self, target: DeltaTarget, planned: PlannedDelta, check: CancelCheck, copies: Copies | None
     ) -> DeltaMade | None:
         """One delta, in the store; None if it is not worth keeping, or its base can't be had."""
         pair, began = planned.pair, time.monotonic()
@@ -141,7 +142,7 @@ class DeltaBuilder:
         new: Path,
         base: Path | None,
         out: Path,
-        check: Callable[[], None],
+        check: CancelCheck,
         copies: Copies | None,
     ) -> int:
         """The size of the delta written. Digests are computed, not handed in: no file is trusted to be what it was."""

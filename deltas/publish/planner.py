@@ -4,15 +4,15 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from modelcast.deltas.ablation import COMPRESSED_WHOLE, DELTA, DELTAS
-from modelcast.deltas.codec import Layout, sizes_of
+from modelcast.deltas.codec import Layout, sampled_ratio, sizes_of
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
-from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, DeltaForecast, sampled_ratio
+from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, DeltaForecast
 from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, OldLayouts
 from modelcast.deltas.publish.planning.choice import FilePair, file_pairs
 from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget, PlannedDelta, delta_key
-from modelcast.infra.settings import PublishSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest

@@ -3,7 +3,7 @@
 from modelcast.infra.files.copies import copy, share_blocks
 from modelcast.infra.files.files import hidden_name, sha256_of_file, written_aside
 from modelcast.infra.files.locks import NoLocks, acquire, held, held_if_free
-from modelcast.infra.files.read_ahead import pieces, wanted_soon
+from modelcast.infra.files.read_ahead import wanted_soon
 from modelcast.infra.files.swapping import exchange
 from modelcast.infra.files.syncing import folders_of, sync, sync_all
 from modelcast.infra.files.user_cache import user_bases, user_cache
@@ -17,7 +17,6 @@ __all__ = [
     "held",
     "held_if_free",
     "hidden_name",
-    "pieces",
     "sha256_of_file",
     "share_blocks",
     "sync",

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from modelcast.infra.files.read_ahead import pieces
 from modelcast.infra.files.syncing import sync
 
+AHEAD_FROM_BYTES = 8 * 1024 * 1024
+"""From here on a thread that reads ahead is worth its start."""
 NAME_BYTES_MAX = 255
 """Of one name in a folder; what file systems count are bytes, not characters."""
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
@@ -18,13 +21,18 @@ _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS,
 
 
 def sha256_of_file(path: Path) -> str:
-    """The digest of a file's bytes, read in pieces.
+    """The digest of a file's bytes, which are read in pieces and, of a large file, ahead.
 
     Raises:
         OSError: it can't be read.
     """
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    with path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size < AHEAD_FROM_BYTES:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        found = hashlib.sha256()
+        for piece in pieces(file.fileno()):
+            found.update(piece)
+        return "sha256:" + found.hexdigest()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.topics import TOPICS, Topic
 
-PROBE_KEY = b"doctor/clock"
+CLOCK_KEY = b"doctor/clock"
 _COORDINATORS = frozenset(
     {
         KafkaError.NOT_COORDINATOR,
@@ -92,7 +92,7 @@ def append_time_us(settings: Settings, topic: Topic) -> int:
         told.append((error, message.timestamp()[1]))
 
     producer = make_producer(settings)
-    producer.produce(str(topic), key=PROBE_KEY, value=None, partition=0, on_delivery=delivered)
+    producer.produce(str(topic), key=CLOCK_KEY, value=None, partition=0, on_delivery=delivered)
     deadline = time.monotonic() + settings.kafka.timeout_seconds
     while not told and time.monotonic() < deadline:
         producer.poll(0.05)

@@ -18,11 +18,11 @@ TO_THE_LEADER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that a program's first process handles for its workers; all others go to the whole group."""
 
 
-def main(link_fd: int, grace_seconds: float, start: Callable[[], int]) -> int:
-    """Watch over a process until it ends or the link does; return its exit code.
+def main(channel_fd: int, grace_seconds: float, start: Callable[[], int]) -> int:
+    """Watch over a process until it ends or the channel does; return its exit code.
 
     Args:
-        link_fd: see the module.
+        channel_fd: see the module.
         grace_seconds: from SIGTERM to SIGKILL.
         start: starts it in a process group of its own; its id.
     """
@@ -31,11 +31,11 @@ def main(link_fd: int, grace_seconds: float, start: Callable[[], int]) -> int:
     signal.set_wakeup_fd(wake_writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: None)
-    os.set_inheritable(link_fd, False)
-    link = socket.socket(fileno=link_fd)
+    os.set_inheritable(channel_fd, False)
+    channel = socket.socket(fileno=channel_fd)
     pid = start()
     try:
-        _watch(pid, link, wake, grace_seconds)
+        _watch(pid, channel, wake, grace_seconds)
     finally:
         # Still unreaped, so the group's number can't belong to anyone else yet.
         os.killpg(pid, signal.SIGKILL)
@@ -48,18 +48,18 @@ def spawn(command: list[str]) -> int:
     return os.posix_spawnp(command[0], command, os.environ, setpgroup=0, setsigdef=defaults)
 
 
-def _watch(pid: int, link: socket.socket, wake: int, grace_seconds: float) -> None:
+def _watch(pid: int, channel: socket.socket, wake: int, grace_seconds: float) -> None:
     with contextlib.suppress(ConnectionError):  # a launcher that is gone already: the next read says so
-        link.sendall(f"{pid}\n".encode())
+        channel.sendall(f"{pid}\n".encode())
     kill_at: float | None = None
     while not _ended(pid):
         if kill_at is not None and time.monotonic() >= kill_at:
             os.killpg(pid, signal.SIGKILL)
-        watched: list[int | socket.socket] = [wake] if kill_at is not None else [wake, link]
+        watched: list[int | socket.socket] = [wake] if kill_at is not None else [wake, channel]
         readable, _, _ = select.select(watched, [], [], None if kill_at is None else 0.05)
         stop = wake in readable and signal.SIGTERM in os.read(wake, 512)
-        if link in readable:
-            orders = _orders(link)
+        if channel in readable:
+            orders = _orders(channel)
             stop = stop or not orders
             for number in orders:
                 _deliver(pid, number)
@@ -73,9 +73,9 @@ def _ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _orders(link: socket.socket) -> bytes:
+def _orders(channel: socket.socket) -> bytes:
     try:
-        return link.recv(64)
+        return channel.recv(64)
     except ConnectionError:
         return b""
 

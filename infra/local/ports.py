@@ -13,11 +13,11 @@ def free_ports(count: int) -> list[int]:
     ports: set[int] = set()
     while len(ports) < count:
         port = random.randint(LOWEST, HIGHEST)
-        with socket.socket() as probe:
+        with socket.socket() as bound:
             # As servers do it: a closed connection that lingers does not count as taken.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((LOOPBACK, port))
+                bound.bind((LOOPBACK, port))
             except OSError:
                 continue
         ports.add(port)

@@ -39,7 +39,7 @@ class Child:
     pid: int
     log: Path
     _guard: Guard
-    _link: socket.socket
+    _channel: socket.socket
     _grace_seconds: float
 
     @classmethod
@@ -100,7 +100,7 @@ class Child:
     def signal(self, number: int) -> None:
         """Deliver a signal: SIGTERM, SIGINT and SIGHUP to the first process, any other to the whole group."""
         if self.running:
-            self._link.send(bytes([number]))
+            self._channel.send(bytes([number]))
 
     def kill(self) -> None:
         """End it as a power failure would, and wait until it is gone."""
@@ -109,7 +109,7 @@ class Child:
 
     def let_go(self) -> None:
         """Ask it to end, without waiting; ``stop`` waits."""
-        self._link.close()
+        self._channel.close()
 
     def stop(self) -> None:
         """End it with SIGTERM, and after the grace period with SIGKILL; wait until it is gone."""
@@ -165,15 +165,15 @@ def tail(log: Path) -> str:
     return f"{log} says: {text}" if text else f"{log} is empty"
 
 
-def _read_pid(link: socket.socket) -> int | None:
+def _read_pid(channel: socket.socket) -> int | None:
     received = b""
     while not received.endswith(b"\n"):
         try:
-            chunk = link.recv(32)
+            chunk = channel.recv(32)
         except (TimeoutError, ConnectionError):
             return None
         if not chunk:
             return None
         received += chunk
-    link.settimeout(None)
+    channel.settimeout(None)
     return int(received)

@@ -258,6 +258,19 @@ class RegistryReader:
             return self.tail(log.model, log, partial=partial)
         return self._unread(log, self._fold(log, {}, range(log.head + 1, generation + 1)), partial)
 
+    def read_on(self, model: str, log: ModelLog | None, until: int = 0) -> Tail:
+        """Read on as who follows a log does: everything at first; then up to ``until``, or else whatever is new.
+
+        Either way what was read before is proved to stand: a new entry does it, or ``check_standing``. It ends before
+        an entry that can't be read, as ``tail`` does with ``partial``; it raises as both.
+        """
+        if log is None or not log.head:  # nothing is known of it: one listing, not a question for each generation
+            return self.tail(model, log, partial=True)
+        if until > log.head:
+            return self.read_until(log, until, partial=True)
+        self.check_standing(log)
+        return self.tail(model, log, partial=True)
+
     def decode_entry(self, body: bytes, *, subject: str = "") -> StatedEntry:
         """Read an entry's bytes, fetching its writer's schema from the registry if it is not known yet.
 

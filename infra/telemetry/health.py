@@ -1,7 +1,7 @@
 """``/livez``, ``/readyz`` and ``/metrics`` over plain HTTP, on the standard library alone."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 from modelcast.infra.telemetry.metrics import BUILD_INFO, installed_version
 from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.text.tokens import TokenDigests
 
 Check = Callable[[], str | bool | None]
 """True, None or "": well. False, or a text: not, for that reason."""
@@ -25,6 +26,7 @@ class HealthServer:
         live: False (or a reason) means: restart me.
         ready: False (or a reason) means: leave me alone for now.
         registry: whose metrics are shown.
+        metrics_tokens: see ``TokenDigests``: what /metrics asks for; the others ask for nothing.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class HealthServer:
         ready: Check = lambda: True,
         *,
         registry: CollectorRegistry = REGISTRY,
+        metrics_tokens: Sequence[str] = (),
     ) -> None:
+        self._readers = TokenDigests(metrics_tokens)
         self._live, self._ready, self._registry = live, ready, registry
         self._address = (host, port)
         self._server: ThreadingHTTPServer | None = None
@@ -63,8 +67,14 @@ class HealthServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                status, kind, body = outer._answer(self.path.partition("?")[0], self.headers.get("Accept") or "")
+                path = self.path.partition("?")[0]
+                if path == "/metrics" and not outer._readers.admit(self.headers.get("Authorization")):
+                    status, kind, body = 401, "text/plain", b"metrics need a token\n"
+                else:
+                    status, kind, body = outer._answer(path, self.headers.get("Accept") or "")
                 self.send_response(status)
+                if status == 401:
+                    self.send_header("WWW-Authenticate", "Bearer")
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -74,7 +84,7 @@ class HealthServer:
             do_HEAD = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:
-                """Probes every few seconds are not worth a line each."""
+                """Health checks every few seconds are not worth a line each."""
 
         try:
             self._server = ThreadingHTTPServer(self._address, Handler)

@@ -2,6 +2,7 @@
 
 ``bound(model=…, version=…, generation=…, region=…)`` puts what is being worked on into every line logged inside,
 also by code below that knows nothing of it.
+E-mail addresses, tokens, keys and credentials in URLs are masked, whoever logs them (``redaction``).
 """
 
 import io
@@ -16,6 +17,7 @@ import orjson
 import structlog
 
 from modelcast.infra.settings import LogSettings
+from modelcast.infra.telemetry.redaction import redact_event, redacted
 from modelcast.infra.variables import unknown_variables
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.text.printable import escaped_json, printable
@@ -51,11 +53,12 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None, **always: str
     ]
     end: list[Any] = (
         [
+            redact_event,
             _without_commands,
             structlog.dev.ConsoleRenderer(colors=out.isatty(), sort_keys=False, exception_formatter=_traceback),
         ]
         if readable
-        else [_TRACEBACKS, _json]
+        else [_TRACEBACKS, redact_event, _json]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -116,7 +119,7 @@ def _without_commands(_logger: object, _method: str, event: Event) -> Event:
 def _traceback(out: TextIO, exc_info: Any) -> None:
     text = io.StringIO()
     structlog.dev.plain_traceback(text, exc_info)
-    out.write(printable(text.getvalue()))
+    out.write(printable(redacted(text.getvalue())))
 
 
 def _json(_logger: object, _method: str, event: Mapping[str, Any]) -> str:

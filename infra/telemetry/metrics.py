@@ -230,7 +230,7 @@ class PodMetrics:
         self.predictions = Counter(
             "model_predictions_total",
             "Inference requests answered, by HTTP status",
-            ["model", "version", "status"],
+            ["model", "version", "code"],
             registry=r,
         )
         self.latency = Histogram(

@@ -1,4 +1,4 @@
-"""Which other files hold the weights of an ONNX model, and how long these must be.
+"""Whether a file is an ONNX model, which other files hold its weights, and how long these must be.
 
 A walk over protobuf's wire format (field numbers of onnx.proto) that steps over everything but initializers' external
 data: no message is built, and no weight is read.
@@ -6,37 +6,61 @@ data: no message is built, and no weight is read.
 
 import io
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import BinaryIO
 
+from modelcast.producers.artifact.formats import NotWellFormed, TooManyFields, WireReader
 from modelcast.schemas.errors import Refused
 
 FIELDS_MAX = 1_000_000
-TEXT_MAX = 4096
 DEPTH_MAX = 16
-_MODEL_GRAPH, _GRAPH_NODE, _GRAPH_INITIALIZER, _NODE_ATTRIBUTE = 7, 1, 5, 5
-_ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _TENSOR_EXTERNAL = 5, 6, 13
+_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_FUNCTION = 1, 7, 25
+_GRAPH_NODE, _GRAPH_INITIALIZER, _FUNCTION_NODE, _NODE_ATTRIBUTE = 1, 5, 7, 5
+_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _TENSOR_EXTERNAL = (5, 10), (6, 11), 13
 _ATTRIBUTE_NODES_MIN_BYTES = 64
 """Nodes below hold neither a graph nor a tensor with external data."""
+_VARINT, _BYTES = 0, 2
 
 
-class _Unsound(Exception):
-    """This is no ONNX model, or a damaged one: pods find out."""
+def external_data(stream: BinaryIO) -> Mapping[str, int] | None:
+    """Where an ONNX model's external data lies, as it says, and where the bytes that it wants of each place end.
+
+    Returns:
+        None: this is no ONNX model, or a damaged one: its fields do not fill the file, or it has no graph.
+
+    Raises:
+        OSError: the disk.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    walk = _Walk(stream)
+    versions = graphs = 0
+    try:
+        for field, wire, start, end in walk.reader.fields(0, size):
+            versions += (field, wire) == (_MODEL_IR_VERSION, _VARINT)
+            if (field, wire) == (_MODEL_GRAPH, _BYTES):
+                graphs += 1
+                walk.graph(start, end, 0)
+            elif (field, wire) == (_MODEL_FUNCTION, _BYTES):
+                walk.nodes(start, end, _FUNCTION_NODE, 0)
+    except NotWellFormed:
+        return None
+    except TooManyFields:
+        return walk.found
+    return walk.found if versions and graphs else None
 
 
-def check_external_data(name: str, stream: BinaryIO, sizes: Mapping[str, int]) -> None:
+def check_external_data(name: str, external: Mapping[str, int], sizes: Mapping[str, int]) -> None:
     """Refuse an ONNX model whose weights lie in files that are not published with it, or are cut off.
 
     Args:
         name: its path.
-        stream: its bytes, seekable.
+        external: as ``external_data`` has found it.
         sizes: of all files that are published, by path.
 
     Raises:
         Refused: one is missing or too short.
-        OSError: the disk.
     """
-    for location, end in sorted(_external(stream).items()):
+    for location, end in sorted(external.items()):
         path = posixpath.normpath(posixpath.join(posixpath.dirname(name), location))
         if path not in sizes:
             raise Refused(
@@ -52,107 +76,53 @@ def check_external_data(name: str, stream: BinaryIO, sizes: Mapping[str, int]) -
             )
 
 
-def _external(stream: BinaryIO) -> dict[str, int]:
-    """Locations, and where the bytes that the model wants of each end."""
-    size = stream.seek(0, io.SEEK_END)
-    walk = _Walk(stream)
-    try:
-        for field, start, end in walk.fields(0, size):
-            if field == _MODEL_GRAPH:
-                walk.graph(start, end, 0)
-    except _Unsound:
-        return {}
-    return walk.found
-
-
 class _Walk:
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._left = FIELDS_MAX
-        self._block, self._block_at = b"", 0
+        self.reader = WireReader(stream, FIELDS_MAX)
         self.found: dict[str, int] = {}
 
     def graph(self, start: int, end: int, depth: int) -> None:
         if depth > DEPTH_MAX:
-            raise _Unsound
-        for field, s, e in self.fields(start, end):
+            raise NotWellFormed
+        for field, wire, s, e in self.reader.fields(start, end):
+            if wire != _BYTES:
+                continue
             if field == _GRAPH_INITIALIZER:
                 self._tensor(s, e)
-            elif field == _GRAPH_NODE and e - s >= _ATTRIBUTE_NODES_MIN_BYTES:
-                for inner, a, b in self.fields(s, e):
-                    if inner == _NODE_ATTRIBUTE:
-                        self._attribute(a, b, depth)
+            elif field == _GRAPH_NODE:
+                self._node(s, e, depth)
+
+    def nodes(self, start: int, end: int, number: int, depth: int) -> None:
+        for field, wire, s, e in self.reader.fields(start, end):
+            if (field, wire) == (number, _BYTES):
+                self._node(s, e, depth)
+
+    def _node(self, start: int, end: int, depth: int) -> None:
+        if end - start < _ATTRIBUTE_NODES_MIN_BYTES:
+            return
+        for field, wire, s, e in self.reader.fields(start, end):
+            if (field, wire) == (_NODE_ATTRIBUTE, _BYTES):
+                self._attribute(s, e, depth)
 
     def _attribute(self, start: int, end: int, depth: int) -> None:
-        for field, s, e in self.fields(start, end):
-            if field == _ATTRIBUTE_TENSOR:
+        for field, wire, s, e in self.reader.fields(start, end):
+            if wire != _BYTES:
+                continue
+            if field in _ATTRIBUTE_TENSORS:
                 self._tensor(s, e)
-            elif field == _ATTRIBUTE_GRAPH:
+            elif field in _ATTRIBUTE_GRAPHS:
                 self.graph(s, e, depth + 1)
 
     def _tensor(self, start: int, end: int) -> None:
         parsed: dict[str, str] = {}
-        for field, s, e in self.fields(start, end):
-            if field == _TENSOR_EXTERNAL:
-                pair = {f: self._text(a, b) for f, a, b in self.fields(s, e)}
+        for field, wire, s, e in self.reader.fields(start, end):
+            if (field, wire) == (_TENSOR_EXTERNAL, _BYTES):
+                pair = {f: self.reader.text(a, b) for f, w, a, b in self.reader.fields(s, e) if w == _BYTES}
                 parsed[pair.get(1, "")] = pair.get(2, "")
         location = parsed.get("location")
         if location:
             try:
                 ends = int(parsed.get("offset") or 0) + int(parsed.get("length") or 0)
             except ValueError:
-                raise _Unsound from None
+                raise NotWellFormed from None
             self.found[location] = max(self.found.get(location, 0), ends)
-
-    def fields(self, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Fields of length-delimited type between two positions: number, start, end. Others are stepped over."""
-        while at < end:
-            self._left -= 1
-            if self._left < 0:
-                raise _Unsound
-            key, at = self._varint(at, end)
-            match key & 7:
-                case 0:
-                    _, at = self._varint(at, end)
-                case 1:
-                    at += 8
-                case 2:
-                    length, at = self._varint(at, end)
-                    if at + length > end:
-                        raise _Unsound
-                    yield key >> 3, at, at + length
-                    at += length
-                case 5:
-                    at += 4
-                case _:
-                    raise _Unsound
-
-    def _varint(self, at: int, end: int) -> tuple[int, int]:
-        value = 0
-        for shift in range(0, 70, 7):
-            if at >= end:
-                raise _Unsound
-            byte = self._bytes(at, 1)[0]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value, at
-        raise _Unsound
-
-    def _text(self, start: int, end: int) -> str:
-        if end - start > TEXT_MAX:
-            raise _Unsound
-        try:
-            return self._bytes(start, end - start).decode()
-        except UnicodeDecodeError:
-            raise _Unsound from None
-
-    def _bytes(self, at: int, count: int) -> bytes:
-        begin = at - self._block_at
-        if begin < 0 or begin + count > len(self._block):
-            self._stream.seek(at)
-            self._block, self._block_at, begin = self._stream.read(max(4096, count)), at, 0
-        found = self._block[begin : begin + count]
-        if len(found) < count:
-            raise _Unsound
-        return found

@@ -4,12 +4,14 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.infra.threads import Threads
+from modelcast.producers.artifact.formats import TEXT, TextCheck, format_of, may_be_text
+from modelcast.producers.artifact.onnx_data import external_data
 from modelcast.producers.artifact.pickles import pickle_reason
 from modelcast.producers.artifact.unfinished import check_content
 from modelcast.producers.artifact.walk import Found, unreadable
@@ -25,11 +27,22 @@ WAITING_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A scanned file: its manifest entry, where its bytes are, and the bytes themselves if they are few."""
+    """A scanned file.
+
+    Attributes:
+        entry: as the manifest has it.
+        path: where its bytes are.
+        pickled: why it counts as a pickle; None: it holds none.
+        format: what it is; "": of no format that is known by itself.
+        external: of an ONNX model: see ``external_data``.
+        content: the bytes themselves, if they are few.
+    """
 
     entry: FileEntry
     path: Path
     pickled: str | None
+    format: str
+    external: Mapping[str, int]
     content: bytes | None = None
 
 
@@ -80,12 +93,20 @@ def read_file(found: Found, keep: bool, advance: Callable[[int], None]) -> Local
             check_content(found.name, before.st_size, stream)
             stream.seek(0)
             pickled = pickle_reason(found.name, stream)
+            external = external_data(stream) if found.name.lower().endswith(".onnx") else None
+            if pickled:  # not looked into any further
+                known = "pickle"
+            else:
+                known = "onnx" if external is not None else format_of(found.name, before.st_size, stream)
+            text = TextCheck() if not known and may_be_text(found.name) else None
             stream.seek(0)
             buffer = memoryview(bytearray(min(BLOCK_SIZE_BYTES, found.size_bytes + 1)))
             while block := _fill(stream, buffer):
                 whole.update(block)
                 blocks.append(hashlib.sha256(block).hexdigest())
                 total += len(block)
+                if text is not None:
+                    text.take(block)
                 advance(len(block))
                 if keep:
                     kept += block
@@ -97,7 +118,9 @@ def read_file(found: Found, keep: bool, advance: Callable[[int], None]) -> Local
     if total != found.size_bytes or _identity(before) != _identity(after) or before.st_size != total:
         raise changed(found.path)
     entry = FileEntry(found.name, total, "sha256:" + whole.hexdigest(), tuple(blocks))
-    return LocalFile(entry, found.path, pickled, bytes(kept) if keep else None)
+    if text is not None and text.is_text():
+        known = TEXT
+    return LocalFile(entry, found.path, pickled, known, external or {}, bytes(kept) if keep else None)
 
 
 def changed(path: Path) -> Refused:

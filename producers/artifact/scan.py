@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.producers.artifact.file_names import check_names
+from modelcast.producers.artifact.formats import unknown_of
 from modelcast.producers.artifact.ignoring import BY_DEFAULT, IGNORE_FILE
 from modelcast.producers.artifact.missing_parts import INDEX_SIZE_MAX, check_parts
 from modelcast.producers.artifact.onnx_data import check_external_data
+from modelcast.producers.artifact.pickle_opinion import second_opinion
 from modelcast.producers.artifact.reading import LocalFile, read_all
 from modelcast.producers.artifact.unfinished import check_finished
 from modelcast.producers.artifact.walk import Found, Walk, reason, regular, unreadable
@@ -31,6 +33,7 @@ class Artifact:
     Attributes:
         left_out: paths that are ignored, with the reason.
         notes: for people: what is left out, what a manifest can't hold, names that may make trouble.
+        unknown: paths of files of no format that is known: see ``check_known``.
     """
 
     manifest: Manifest
@@ -39,6 +42,7 @@ class Artifact:
     files: tuple[LocalFile, ...]
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 def scan(
@@ -59,7 +63,8 @@ def scan(
     Raises:
         UsageError: there is nothing at ``path``.
         Refused: empty; a link that leaves the folder; unreadable, or changing while it is read; a socket, pipe or
-            device; a pickle; a name that can't be carried; a model that is not all there.
+            device; a pickle that is not allowed, or dangerous; a name that can't be carried; a model that is not all
+            there.
     """
     root = located(path)
     walk = Walk(root) if root.is_dir() else None
@@ -78,12 +83,15 @@ def scan(
             subject=str(pickled.path),
             hint="loading it runs its author's code; export to ONNX or safetensors, or --allow-pickle",
         )
+    remarks += tuple(second_opinion(files))
     remarks += tuple(_check_together(files))
     manifest = Manifest(tuple(f.entry for f in files), framework_of(files))
     encoded = manifest.encode()
     notes = (*_left_out_note(left_out), *empty, *remarks)
     digest = "sha256:" + hashlib.sha256(encoded).hexdigest()
-    return Artifact(manifest, encoded, digest, tuple(files), tuple(left_out), notes)
+    formats = {f.entry.path: f.format for f in files}
+    unknown = unknown_of(formats, {f.entry.path: f.external for f in files if f.external})
+    return Artifact(manifest, encoded, digest, tuple(files), tuple(left_out), notes, unknown)
 
 
 def located(path: Path) -> Path:
@@ -131,12 +139,7 @@ def _check_together(files: Sequence[LocalFile]) -> list[str]:
     sizes = {name: file.entry.size_bytes for name, file in by_name.items()}
     remarks = check_parts(sizes, lambda name: _content(by_name[name]))
     for name, file in by_name.items():
-        if name.lower().endswith(".onnx"):
-            try:
-                with file.path.open("rb", buffering=0) as stream:
-                    check_external_data(name, stream, sizes)
-            except OSError as error:
-                raise unreadable(error, file.path) from None
+        check_external_data(name, file.external, sizes)
     return remarks
 
 

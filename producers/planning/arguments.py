@@ -112,6 +112,19 @@ def switch_of(what: str, value: object) -> bool:
     return found
 
 
+def patterns_of(what: str, value: object) -> tuple[str, ...]:
+    """Patterns of names; a text is one. ``what`` names it in errors.
+
+    Raises:
+        UsageError: they are no texts.
+    """
+    if isinstance(value, str):
+        return (text_of(what, value),)
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise UsageError(f"{what} is {value_and_type(value)}", hint='write "*.plan" or ["*.plan", "vocabulary.bin"]')
+    return tuple(text_of(what, each) for each in value)
+
+
 def _pairs(what: str, values: Any) -> dict[Any, Any]:
     try:
         return dict(values or {})

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import SupportsFloat, cast
 
 from modelcast.infra import accelerators
+from modelcast.infra.registry.audit_trail import AuditTrail
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.telemetry.metrics import PUBLICATIONS
 from modelcast.infra.telemetry.tracing import TraceKey
 from modelcast.producers.accelerator import MakeAccelerator, NoPublishAccelerator, PublishAccelerator
-from modelcast.producers.artifact import Artifact, located, scan
+from modelcast.producers.artifact import Artifact, check_known, located, scan
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
-from modelcast.producers.planning.arguments import switch_of, value_and_type
+from modelcast.producers.planning.arguments import patterns_of, switch_of, value_and_type
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.progress import PublishProgress
 from modelcast.producers.publish.dry_run import dry_run as find_out
@@ -37,6 +38,7 @@ class Publisher(LogWriter):
         settings: where everything is; None: from ``modelcast.toml`` and the environment.
         store: instead of the origin store of the settings.
         announcer: instead of Kafka as the settings have it.
+        source: for the audit, where publications come from; "": this process.
 
     Example:
         >>> with Publisher.from_env() as publisher:  # doctest: +SKIP
@@ -49,8 +51,9 @@ class Publisher(LogWriter):
         *,
         store: ObjectStore | None = None,
         announcer: Announcer | None = None,
+        source: str = "",
     ) -> None:
-        super().__init__(settings, store=store, announcer=announcer)
+        super().__init__(settings, store=store, announcer=announcer, source=source)
         self._accelerator: PublishAccelerator | None = None
 
     def after_fork(self) -> None:
@@ -71,6 +74,7 @@ class Publisher(LogWriter):
         labels: Mapping[str, object] | None = None,
         publisher: str = "",
         allow_pickle: bool = False,
+        allow_unknown: str | Sequence[str] = (),
         progress: PublishProgress | None = None,
         dry_run: bool = False,
         accelerate: bool | None = None,
@@ -93,7 +97,9 @@ class Publisher(LogWriter):
             metrics: what training measured, as numbers of any library.
             labels: whatever helps to find it again; numbers, dates and paths become text.
             publisher: who publishes; without it ``publish.publisher`` of the settings, else user@host.
-            allow_pickle: pickles are refused unless this is set.
+            allow_pickle: pickles are refused unless this is set. With picklescan installed, those that import what runs
+                commands are refused all the same.
+            allow_unknown: names of files, or patterns as in ``.gitignore``: others of no known format are refused.
             progress: called with each step.
             dry_run: check everything and write nothing.
             accelerate: whether accelerators add what saves regions bytes; None: as ``publish.deltas`` says.
@@ -122,7 +128,8 @@ class Publisher(LogWriter):
             must_earn=isinstance(model, str) and self._settings.model(model).rollout_only,
         )
         files = _path_of(path)
-        pickles = switch_of("allow_pickle", allow_pickle) or self._settings.publish.allow_pickle
+        pickles = switch_of("allow_pickle", allow_pickle) or self._settings.publish.pickles_allowed(asked.model)
+        unknown = (*patterns_of("allow_unknown", allow_unknown), *self._settings.publish.unknown_allowed(asked.model))
         only_asked, checked = switch_of("dry_run", dry_run), switch_of("verify", verify)
         wanted = switch_of("accelerate", accelerate) if accelerate is not None else None
         _check_progress(progress)
@@ -131,21 +138,25 @@ class Publisher(LogWriter):
         timer.begin("scan")
         origin = self._connected()
         origin.warm_up()
-        artifact = scan(files, allow_pickle=pickles, progress=progress)
-        request = asked.of(_reference(artifact))
+        audit = self._audit(origin)
         try:
+            artifact = scan(files, allow_pickle=pickles, progress=progress)
+            check_known(artifact.unknown, unknown, subject=str(files))
+            request = asked.of(_reference(artifact))
             if only_asked:
                 found = find_out(origin, request)
                 done = replace(found, notes=artifact.notes + found.notes)
             else:
-                done = self._publish(origin, request, artifact, timer, accelerate=wanted, verify=checked)
+                done = self._publish(origin, request, artifact, timer, audit, accelerate=wanted, verify=checked)
         except Unannounced as error:
             PUBLICATIONS.labels(model, "unannounced").inc()
             if error.publication is not None:
                 self._traced(error.publication, timer, began_ns, error.message)
             raise
-        except Exception:
+        except Exception as error:
             PUBLICATIONS.labels(model, "failed").inc()
+            if not only_asked:
+                audit.failed(asked.publisher, "publish", asked.model, error)
             raise
         finally:
             timer.end()
@@ -165,13 +176,14 @@ class Publisher(LogWriter):
         request: PublishRequest,
         artifact: Artifact,
         timer: StepTimer,
+        audit: AuditTrail,
         *,
         accelerate: bool | None,
         verify: bool,
     ) -> Publication:
         acceleration = self._accelerated(origin).accelerate(request.model, artifact, wanted=accelerate)
         try:
-            return Publishing(origin, request, artifact, acceleration, timer, verify=verify).run()
+            return Publishing(origin, request, artifact, acceleration, timer, audit, verify=verify).run()
         finally:
             acceleration.close()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from modelcast.infra.registry.audit_trail import AuditNote, AuditTrail
 from modelcast.infra.registry.claim import Claimed, claim, put_schema
 from modelcast.infra.telemetry.metrics import PUBLICATIONS, UPLOADED_BYTES
 from modelcast.producers.accelerator import Acceleration
@@ -22,6 +23,7 @@ from modelcast.producers.publish.publication import Publication, Unannounced
 from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.producers.publish.upload import Uploader
 from modelcast.schemas.errors import ContentError, ForeignRegistry, KafkaUnavailable, ModelcastError, StoreUnavailable
+from modelcast.schemas.log.audit import AuditEntry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint, ModelUpdate
 
@@ -61,6 +63,7 @@ class Publishing:
         artifact: those bytes.
         acceleration: what is done beside.
         timer: of the steps.
+        audit: where it is written down that it stands in the log.
         verify: read back what the store has of it already.
     """
 
@@ -71,9 +74,11 @@ class Publishing:
         artifact: Artifact,
         acceleration: Acceleration,
         timer: StepTimer,
+        audit: AuditTrail,
         *,
         verify: bool,
     ) -> None:
+        self._audit = audit
         self._origin, self._request, self._artifact = origin, request, artifact
         self._acceleration, self._timer, self._verify = acceleration, timer, verify
         self._uploader = Uploader(origin.store, artifact, timer.progress)
@@ -222,12 +227,18 @@ class Publishing:
             log_head=standing.log.head,
         )
 
+    def _audited(self, publication: Publication) -> AuditEntry:
+        note = AuditNote("done" if publication.created else "needless", generation=publication.generation)
+        return self._audit.entry(self._request.publisher, "publish", str(publication), note=note)
+
     def _announce(self, publication: Publication, encoded: bytes, intent: Intent) -> Publication:
         self._timer.begin("announce")
+        written = self._origin.pool.submit(self._audit.write, self._audited(publication))  # it takes a round trip, too
         try:
             self._origin.announce(publication.model, encoded)
         except KafkaUnavailable as error:
             self._timer.end()
+            written.result()
             unannounced = Unannounced(
                 f"claimed as generation {publication.generation}, but not announced: {error.message}",
                 subject=str(publication),
@@ -238,6 +249,7 @@ class Publishing:
         self._timer.begin("close")
         with suppress(StoreUnavailable):  # left behind, it only makes the next publication of these bytes a rerun
             self._origin.store.delete(intent.key)
+        written.result()
         self._timer.end()
         PUBLICATIONS.labels(publication.model, "created" if publication.created else "existed").inc()
         _logger.info(

@@ -50,12 +50,10 @@ class Recorded:
     Attributes:
         changes: in their order; those of ``ALL_OF_THEM`` tell when no tracker spoke.
         through_us: all changes up to then are archived.
-        lost_us: changes before this time may be missing; 0: none is.
     """
 
     changes: tuple[VersionChange, ...]
     through_us: int
-    lost_us: int = 0
 
 
 def regions_of_changes(changes: Iterable[VersionChange]) -> tuple[str, ...]:
@@ -83,7 +81,7 @@ def served_at(recorded: Recorded, region: str, at_us: int) -> ServedAt:
     if following is None:
         if at_us <= recorded.through_us:
             return ServedAt(region, at_us, Certainty.CONFIRMED, last, None, begun_us, 0)
-        told = "the archive does not reach as far"
+        told = "it is not recorded yet"
         return ServedAt(region, at_us, Certainty.UNKNOWN, last, None, recorded.through_us, 0, told)
     confirmed_us = max(begun_us, following.confirmed_at_us)
     if at_us <= confirmed_us:

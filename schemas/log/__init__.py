@@ -1,6 +1,7 @@
 """The registry log: what an entry does to what regions should serve. Pure."""
 
 __all__ = [
+    "audit",
     "chain",
     "fold",
     "growing",

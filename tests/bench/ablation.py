@@ -1,24 +1,26 @@
 """What each accelerator saves: everything on, then one of them off at a time, side by side in one run.
 
 One region behind 100 Mbit/s and 80 ms (``network/slow_link.py``), its own bucket near, the stores a versitygw on
-real files. Each variant has processes of its own, with the variable of ``modelcast.infra.ablation``. What is measured
-of each situation, from the call of ``publish()`` until the region has staged the version: bytes over the link, seconds,
-and seconds of processor time of publisher and region agent.
+real files. Each variant has processes of its own, with the variable of ``modelcast.infra.ablation``, and goes through
+the situations in which its mechanism acts (``ACTS_IN``), in every round; with everything on, all of them are gone
+through. What is measured of each situation, from the call of ``publish()`` until the region has staged the version:
+bytes over the link, seconds, and seconds of processor time of publisher and region agent.
 
 =========  ==============================================================================================
 situation  what happens
 =========  ==============================================================================================
 step       a bf16 model after one Adam step; the region holds the version before
-behind     the region was paused for two versions and goes on; their publisher could not see what it holds (no Redis)
 blind      as step, by a publisher that could not see what the region holds (no Redis)
+behind     the region was paused for two versions and goes on; their publisher could not see what it holds
 first      a bf16 model that the region sees for the first time
 blocks     a file that nothing compresses, with a twentieth of it changed, published without deltas
-noise      a file that nothing compresses
 small      1 KiB, five times (medians)
+fast       1 GiB that nothing compresses, over the loopback interface without that link
 =========  ==============================================================================================
 
-    python -m tests.bench.ablation --json ablation.json [--rounds 3] [--mib 64] [--markdown docs/ablation.md]
-        [--situations behind blind]
+    python -m tests.bench.ablation --json ablation.json [--rounds 5] [--mib 64] [--markdown docs/ablation.md]
+        [--only deltas/chain] [--situations behind blind]
+    python -m tests.bench.ablation --from bench.json --markdown docs/ablation.md
 """
 
 import argparse
@@ -29,16 +31,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 
-from modelcast.deltas.ablation import DELTAS
-from modelcast.infra.ablation import ROAD, VARIABLE
+from modelcast.deltas.ablation import CHAIN, COMPRESSED_WHOLE, DELTA, FORECAST, NUMBA, WAITING
+from modelcast.infra.ablation import CHANGED_BLOCKS, DIRECT_WRITES, OWN_HTTP, PREFETCH, VARIABLE, WRITE_THROUGH
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.servers.redis import RedisServer
+from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import RedisSettings
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.states import State
@@ -54,74 +59,84 @@ from tests.support.waiting import until
 NOTHING = "nothing"
 THERE = {State.STAGED, State.LOADING, State.SERVING}
 PATIENCE_SECONDS = 180.0
-SITUATIONS = ("step", "behind", "blind", "first", "blocks", "noise", "small")
+SITUATIONS = ("step", "blind", "behind", "first", "blocks", "small", "fast")
 MEASURES = ("bytes", "seconds", "cpu_seconds")
+ACTS_IN = {
+    CHANGED_BLOCKS: ("blocks",),
+    DIRECT_WRITES: ("fast",),
+    OWN_HTTP: ("small",),
+    PREFETCH: ("blocks",),
+    WRITE_THROUGH: ("first", "blocks"),
+    CHAIN: ("behind",),
+    COMPRESSED_WHOLE: ("first",),
+    DELTA: ("step",),
+    FORECAST: ("first",),
+    NUMBA: ("behind",),
+    WAITING: ("blind",),
+}
+"""Where turning a mechanism off was seen to cost the most."""
 SMALL_TIMES = 5
+FAST_MIB = 1024
 REST_SECONDS = 0.5
-HEARTBEAT_SECONDS = 6.0
 WORTH = 0.05
 """What saves less than this of everything measured is not worth its code."""
+NOTES = "How far to believe it"
+"""From the line that begins so on, ``--markdown`` leaves a file as it is."""
+
+Found = dict[str, dict[str, float]]
+"""What was measured, by situation."""
 
 
 class Situations:
-    """One variant's cluster, and what happens in it."""
+    """One variant's cluster, and what happens in it. ``mib``: of a model; *fast* has a size of its own."""
 
     def __init__(self, cluster: Cluster, folder: Path, mib: int) -> None:
         self._cluster, self._folder, self._mib = cluster, folder, mib
         self._publisher = Publisher(cluster.settings)
         blind = cluster.settings.model_copy(update={"redis": RedisSettings(url="redis://127.0.0.1:1/0")})  # type: ignore[arg-type]
         self._blind = Publisher(blind)
+        self._generations: dict[str, int] = {}
+        self._weights: Any = None  # of the model that goes on, step by step, from round to round
 
-    def run(self, seed: int, names: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Bytes, seconds and processor seconds, by situation."""
+    def run(self, seed: int, names: Sequence[str]) -> Found:
+        """One round."""
         known: dict[str, Callable[[int], dict[str, float]]] = {
-            "step": self._step,
+            "step": lambda seed: self._staged("steps", self._stepped(seed)),
+            "blind": lambda seed: self._staged("steps", self._stepped(seed + 100), publisher=self._blind),
             "behind": self._behind,
-            "blind": self._blind_step,
-            "first": self._first,
+            "first": lambda seed: self._staged(f"first{seed}", tensors(self._fresh(seed + 1))),
             "blocks": self._blocks,
-            "noise": self._noise,
             "small": self._small,
+            "fast": self._fast,
         }
         return {name: known[name](seed) for name in names}
+
+    def prepare(self, names: Sequence[str]) -> None:
+        """Have what the first publication of a process loads loaded, and a model there that goes on."""
+        self._staged("warm", {"w": b"warm"})
+        if {"step", "blind", "behind"} & set(names):
+            self._weights = self._fresh(seed=0)
+            self._staged("steps", tensors(self._weights))
+            began = time.monotonic()
+            until(lambda: self._speed_is_known(time.monotonic() - began), "publishers know the link's speed")
 
     def close(self) -> None:
         """Let go of the connections."""
         self._publisher.close()
         self._blind.close()
 
-    def _first(self, seed: int) -> dict[str, float]:
-        return self._staged(f"first{seed}", {"model.safetensors": self._tensors(seed + 1)}, 1)
-
-    def _noise(self, seed: int) -> dict[str, float]:
-        return self._staged(f"noise{seed}", {"weights.bin": os.urandom(self._mib << 20)}, 1)
-
-    def _step(self, seed: int) -> dict[str, float]:
-        return self._next(f"step{seed}", seed, self._publisher)
-
-    def _blind_step(self, seed: int) -> dict[str, float]:
-        return self._next(f"blind{seed}", seed + 3, self._blind)
-
-    def _next(self, model: str, seed: int, publisher: Publisher) -> dict[str, float]:
-        old = weights((self._mib << 20) // 2, seed=seed)
-        self._staged(model, {"model.safetensors": tensors(old)}, 1)
-        time.sleep(HEARTBEAT_SECONDS)  # publishers learn the link's speed from heartbeats
-        new = {"model.safetensors": tensors(adam_step(old, 1e-5, seed=seed + 50))}
-        return self._staged(model, new, 2, publisher=publisher)
+    def _stepped(self, seed: int) -> dict[str, bytes]:
+        self._weights = adam_step(self._weights, 1e-5, seed=seed + 50)
+        return tensors(self._weights)
 
     def _behind(self, seed: int) -> dict[str, float]:
-        one = weights((self._mib << 20) // 2, seed=seed + 7)
-        two = adam_step(one, 1e-5, seed=seed + 70)
-        three = adam_step(two, 1e-5, seed=seed + 71)
-        model = f"behind{seed}"
-        self._staged(model, {"model.safetensors": tensors(one)}, 1)
         with Commander(self._cluster.settings) as commander:
-            commander.pause(model, regions=["eu"])
-            for values in (two, three):
-                self._blind.publish(model, self._put(model, {"model.safetensors": tensors(values)}))
+            commander.pause("steps", regions=["eu"])
+            for more in (200, 300):
+                self._blind.publish("steps", self._put("steps", self._stepped(seed + more)), allow_unknown="*")
             began, carried, spent = time.perf_counter(), self._carried(), self._cpu()
-            commander.resume(model, regions=["eu"])
-            self._wait(model, 5)
+            commander.resume("steps", regions=["eu"])
+            self._wait("steps", self._after("steps", entries=4))
         return {
             "bytes": self._carried() - carried,
             "seconds": time.perf_counter() - began,
@@ -130,49 +145,71 @@ class Situations:
 
     def _blocks(self, seed: int) -> dict[str, float]:
         model, body = f"blocks{seed}", bytearray(os.urandom(self._mib << 20))
-        self._staged(model, {"weights.bin": bytes(body)}, 1, deltas=False)
+        self._staged(model, {"weights.bin": body}, deltas=False)
         length = len(body) // 20
         body[len(body) // 3 : len(body) // 3 + length] = os.urandom(length)
-        return self._staged(model, {"weights.bin": bytes(body)}, 2, deltas=False)
+        return self._staged(model, {"weights.bin": body}, deltas=False)
 
     def _small(self, seed: int) -> dict[str, float]:
-        runs = [self._staged(f"small{seed}", {"w": os.urandom(1024)}, n + 1) for n in range(SMALL_TIMES)]
+        runs = [self._staged(f"small{seed}", {"w": os.urandom(1024)}) for _ in range(SMALL_TIMES)]
         return {name: statistics.median(run[name] for run in runs) for name in MEASURES}
 
-    def _tensors(self, seed: int) -> bytes:
-        return tensors(weights((self._mib << 20) // 2, seed=seed))
+    def _fast(self, seed: int) -> dict[str, float]:
+        link = self._cluster.regions["eu"].origin_link
+        link.bytes_per_second, link.round_trip_seconds = None, 0.0
+        try:
+            return self._staged(f"fast{seed}", {"weights.bin": os.urandom(FAST_MIB << 20)}, deltas=False)
+        finally:
+            link.bytes_per_second, link.round_trip_seconds = BYTES_PER_SECOND, ROUND_TRIP_SECONDS
 
-    def _put(self, model: str, files: Mapping[str, bytes]) -> Path:
+    def _fresh(self, seed: int) -> Any:
+        return weights((self._mib << 20) // 2, seed=seed)
+
+    def _put(self, model: str, files: Mapping[str, bytes | bytearray]) -> Path:
         folder = self._folder / model
         folder.mkdir(exist_ok=True)
         for name, body in files.items():
             (folder / name).write_bytes(body)
         return folder
 
+    def _after(self, model: str, entries: int) -> int:
+        """The generation of a model once its log has so many more entries."""
+        self._generations[model] = self._generations.get(model, 0) + entries
+        return self._generations[model]
+
     def _staged(
         self,
         model: str,
-        files: Mapping[str, bytes],
-        generation: int,
+        files: Mapping[str, bytes | bytearray],
         *,
         deltas: bool | None = None,
         publisher: Publisher | None = None,
     ) -> dict[str, float]:
-        path = self._put(model, files)
+        path, generation = self._put(model, files), self._after(model, entries=1)
         time.sleep(REST_SECONDS)
         carried, own, theirs = self._carried(), time.process_time(), self._cpu()
-        began = time.perf_counter()
-        staged_after: list[float] = []
-        with self._watching(model, generation, began, staged_after):
-            (publisher or self._publisher).publish(model, path, accelerate=deltas)
+        with self._timed(model, generation) as staged_after:
+            (publisher or self._publisher).publish(model, path, accelerate=deltas, allow_unknown="*")
         return {
             "bytes": self._carried() - carried,
             "seconds": staged_after[0],
             "cpu_seconds": time.process_time() - own + self._cpu() - theirs,
         }
 
-    def _watching(self, model: str, generation: int, began: float, found: list[float]) -> "Watching":
-        return Watching(self, model, generation, began, found)
+    @contextmanager
+    def _timed(self, model: str, generation: int) -> Iterator[list[float]]:
+        """Note how long it takes from now until a version is staged, while the block publishes it."""
+        staged_after: list[float] = []
+        began = time.perf_counter()
+
+        def watch() -> None:
+            self._wait(model, generation)
+            staged_after.append(time.perf_counter() - began)
+
+        watching = Thread(target=watch)
+        watching.start()
+        yield staged_after
+        watching.join()
 
     def _wait(self, model: str, generation: int) -> None:
         worker = self._cluster.regions["eu"].workers[0]
@@ -183,6 +220,12 @@ class Situations:
 
         until(is_there, f"the region has staged {model}", PATIENCE_SECONDS)
 
+    def _speed_is_known(self, waited_seconds: float) -> bool:
+        """Whether a heartbeat that was sent since then tells publishers how fast the link is."""
+        with RedisView(self._cluster.settings) as view:
+            beats = view.heartbeats()
+        return any(beat.age_seconds < waited_seconds and beat.value.origin_bytes_per_second > 0 for beat in beats)
+
     def _carried(self) -> int:
         return self._cluster.regions["eu"].origin_link.carried_bytes
 
@@ -190,32 +233,14 @@ class Situations:
         return cpu_seconds(self._cluster.regions["eu"].workers[0].pid)
 
 
-class Watching:
-    """Notes when a version is staged, in a thread, while the block publishes it."""
-
-    def __init__(self, of: Situations, model: str, generation: int, began: float, found: list[float]) -> None:
-        from threading import Thread
-
-        def watch() -> None:
-            of._wait(model, generation)
-            found.append(time.perf_counter() - began)
-
-        self._thread = Thread(target=watch)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()
+def tensors(values: Any) -> dict[str, bytes]:
+    """A model of one bf16 safetensors file of sixteen layers."""
+    layers = {f"layer{n}": ("BF16", bf16(part)) for n, part in enumerate(np.array_split(values, 16))}
+    return {"model.safetensors": safetensors_bytes(layers)}
 
 
-def tensors(values: Any) -> bytes:
-    """A bf16 safetensors file of sixteen layers."""
-    return safetensors_bytes({f"layer{n}": ("BF16", bf16(part)) for n, part in enumerate(np.array_split(values, 16))})
-
-
-def one_variant(mib: int, seed: int, situations_wanted: Sequence[str]) -> dict[str, dict[str, float]]:
-    """All situations with the mechanisms that the environment has turned off."""
+def one_variant(mib: int, rounds: int, wanted: Sequence[str]) -> list[Found]:
+    """All rounds with the mechanisms that the environment has turned off."""
     with tempfile.TemporaryDirectory(prefix="ablation-") as place, LinksApart() as links:
         folder = Path(place)
         child, s3 = start_versitygw(required_binary("versitygw", "MODELCAST_VERSITYGW"), folder / "server")
@@ -239,8 +264,8 @@ def one_variant(mib: int, seed: int, situations_wanted: Sequence[str]) -> dict[s
             cluster.start()
             situations = Situations(cluster, folder, mib)
             try:
-                situations._staged("warm", {"w": b"warm"}, 1)
-                return situations.run(seed, situations_wanted)
+                situations.prepare(wanted)
+                return [situations.run(number, wanted) for number in range(rounds)]
             finally:
                 situations.close()
         finally:
@@ -250,17 +275,17 @@ def one_variant(mib: int, seed: int, situations_wanted: Sequence[str]) -> dict[s
             child.stop()
 
 
-def run_variant(name: str, mib: int, seed: int, wanted: Sequence[str]) -> dict[str, dict[str, float]]:
+def run_variant(name: str, mib: int, rounds: int, wanted: Sequence[str]) -> list[Found]:
     """``one_variant`` in a process of its own."""
     env = {**os.environ, VARIABLE: "" if name == NOTHING else name}
-    command = [sys.executable, "-m", "tests.bench.ablation", "--one", "--mib", str(mib), "--seed", str(seed)]
+    command = [sys.executable, "-m", "tests.bench.ablation", "--one", "--mib", str(mib), "--rounds", str(rounds)]
     command += ["--situations", *wanted]
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=900)
-    found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=300 * rounds)
+    found: list[Found] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def table(rounds: Mapping[str, list[dict[str, dict[str, float]]]]) -> list[dict[str, Any]]:
+def table(rounds: Mapping[str, list[Found]]) -> list[dict[str, Any]]:
     """A row for each mechanism and situation: medians, and what turning it off costs as a share."""
     rows = []
     for name, runs in rounds.items():
@@ -275,62 +300,75 @@ def table(rounds: Mapping[str, list[dict[str, dict[str, float]]]]) -> list[dict[
     return rows
 
 
-def markdown(rows: list[dict[str, Any]], rounds: int, mib: int) -> str:
+def markdown(figures: Mapping[str, Any]) -> str:
     """The table that stands in ``docs/``: of each mechanism the situations in which it saves the most."""
+    rows, ran = figures["rows"], figures["conditions"]
     lines = [
+        "# What each accelerator saves",
+        "",
+        f"`make bench ablation`: {figures['rounds']} rounds of models of {figures['mib']} MiB on {ran['cores']} cores,",
+        f"{ran['date'][:10]}. One region behind 100 Mbit/s and 80 ms, one accelerator off at a time, medians.",
+        "Each cell names the situation in which turning it off costs the most, with and without it.",
+        "`tests/bench/ablation.py` describes the situations.",
+        "",
         "| without | bytes | seconds to staged | CPU seconds |",
         "| --- | --- | --- | --- |",
     ]
     for name in dict.fromkeys(row["without"] for row in rows if row["without"] != NOTHING):
-        cells = []
-        for measure in MEASURES:
-            best = max((r for r in rows if r["without"] == name), key=lambda r: float(r[f"{measure}_cost"]))
-            was = next(r for r in rows if r["without"] == NOTHING and r["situation"] == best["situation"])
-            scale, unit, digits = (2**20, " MiB", 2) if measure == "bytes" else (1, " s", 2)
-            one, other = was[measure]["median"] / scale, best[measure]["median"] / scale
-            cost = best[f"{measure}_cost"]
-            words = f"{cost:+.0%} ({best['situation']}: {one:.{digits}f} to {other:.{digits}f}{unit})"
-            cells.append(words if cost >= WORTH else f"under {WORTH:.0%}")
+        cells = [_cell(rows, name, measure) for measure in MEASURES]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    head = [
-        "# What each accelerator saves",
-        "",
-        f"`python -m tests.bench.ablation --rounds {rounds} --mib {mib}`: one region behind 100 Mbit/s and 80 ms, one",
-        "accelerator off at a time, medians of the rounds. Each cell names the situation in which turning it off costs",
-        "the most, with and without it. The situations are described at the head of `tests/bench/ablation.py`.",
-        "",
-    ]
-    return "\n".join([*head, *lines, ""])
+    return "\n".join([*lines, ""])
+
+
+def _cell(rows: Sequence[Mapping[str, Any]], name: str, measure: str) -> str:
+    best = max((row for row in rows if row["without"] == name), key=lambda row: float(row[f"{measure}_cost"]))
+    if best[f"{measure}_cost"] < WORTH:
+        return f"under {WORTH:.0%}"
+    was = next(row for row in rows if row["without"] == NOTHING and row["situation"] == best["situation"])
+    scale, unit = (2**20, "MiB") if measure == "bytes" else (1, "s")
+    one, other = (row[measure]["median"] / scale for row in (was, best))
+    return f"{best[f'{measure}_cost']:+.0%} ({best['situation']}: {one:.2f} to {other:.2f} {unit})"
+
+
+def with_notes(text: str, place: Path) -> str:
+    """``text``, and the notes that people have written below the table that stands there now."""
+    old = place.read_text() if place.exists() else ""
+    _, heading, notes = old.partition(f"\n{NOTES}")
+    return text + heading + notes
 
 
 def main() -> None:
-    """Run every variant in turn, round by round; print the table, write JSON and Markdown."""
+    """Run every variant in turn; print the table, write JSON and Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=Path("ablation.json"))
     parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--from", dest="known", type=Path, help="figures of an earlier run; nothing is run")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=64)
-    parser.add_argument("--only", nargs="+", choices=sorted(ROAD.names | DELTAS.names))
-    parser.add_argument("--situations", nargs="+", choices=SITUATIONS, default=SITUATIONS)
+    parser.add_argument("--only", nargs="+", choices=sorted(ACTS_IN))
+    parser.add_argument("--situations", nargs="+", choices=SITUATIONS, help="these, for every mechanism")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one_variant(options.mib, options.seed, options.situations)))
+        print(json.dumps(one_variant(options.mib, options.rounds, options.situations)))
         return
-    begun = conditions()
-    names = [NOTHING, *(options.only or sorted(ROAD.names | DELTAS.names))]
-    rounds: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in names}
-    for number in range(options.rounds):
-        for name, runs in rounds.items():
-            runs.append(run_variant(name, options.mib, number, options.situations))
-            print(f"round {number + 1}, without {name}: {runs[-1]}", file=sys.stderr, flush=True)
-    rows = table(rounds)
-    words = markdown(rows, options.rounds, options.mib)
+    if options.known:
+        found = json.loads(options.known.read_text())
+        figures = found.get("ablation", found)
+    else:
+        figures = {"conditions": conditions(), "rounds": options.rounds, "mib": options.mib}
+        wanted = {name: options.situations or ACTS_IN[name] for name in options.only or sorted(ACTS_IN)}
+        every = [each for each in SITUATIONS if any(each in situations for situations in wanted.values())]
+        rounds: dict[str, list[Found]] = {}
+        for name, situations in {NOTHING: every, **wanted}.items():
+            rounds[name] = run_variant(name, options.mib, options.rounds, situations)
+            print(f"without {name}: {rounds[name]}", file=sys.stderr, flush=True)
+        figures["rows"] = table(rounds)
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    words = markdown(figures)
     print(words)
-    options.json.write_text(json.dumps({"conditions": begun, "rows": rows}, indent=2) + "\n")
     if options.markdown:
-        options.markdown.write_text(words)
+        options.markdown.write_text(with_notes(words, options.markdown))
 
 
 if __name__ == "__main__":

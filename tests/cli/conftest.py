@@ -15,6 +15,7 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
 from tests.consumers.fetch.publishing import MIB, noise, publish
+from tests.support.any_format import ANY_FORMAT
 
 BODIES = [noise(2 * MIB, seed) for seed in range(4)]
 """Of the files of ``manifests``."""
@@ -41,6 +42,8 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
             monkeypatch.delenv(name)
 
     monkeypatch.setenv("COLUMNS", "200")
+    for name, value in ANY_FORMAT.items():
+        monkeypatch.setenv(name, value)
 
     def run(*arguments: str | Path, **env: str) -> Ended:
         for name, value in env.items():

@@ -91,9 +91,15 @@ def test_5_what_a_rule_forbids(modelcast: CommandLine, tmp_path: Path) -> None:
     assert "ruled/1" in modelcast("publish", "ruled", modelcast.model(2), "--version", "1", code=5).err
     (tmp_path / "model.pkl").write_bytes(pickle.dumps({"weights": [1, 2]}))
     assert "pickle" in modelcast("publish", "ruled", tmp_path / "model.pkl", code=5).err
+    (tmp_path / "model.plan").write_bytes(b"\x00\xff" * 1_000)
+    strict = {"MODELCAST_PUBLISH__ALLOW_UNKNOWN": "[]"}
+    assert "--allow-unknown model.plan" in modelcast("publish", "ruled", tmp_path / "model.plan", code=5, **strict).err
     foreign = modelcast("publish", "ruled", modelcast.model(3), code=5, MODELCAST_PUBLISH__REGISTRY_ID="another")
     assert "registry" in foreign.err
     assert len(modelcast("history", "ruled", "-o", "json").json) == 1
+    told = [(e["action"], e["subject"], e["result"]) for e in modelcast("audit", "ruled", "-o", "json").json]
+    assert told == [("publish", "ruled", "refused")] * 4 + [("publish", "ruled/1", "done")]
+    assert "refused" in modelcast("audit", "--since", "1h").out
 
 
 def test_6_a_store_or_kafka_that_nobody_answers_for(modelcast: CommandLine) -> None:

@@ -7,12 +7,12 @@ import pytest
 from modelcast.schemas.states import MOVES, State
 from tests.support.records.folding import may_move
 
-ROAD = [State.ANNOUNCED, State.FETCHING, State.STAGED, State.LOADING, State.SERVING]
-FIRST_FOUR = ROAD[:4]
+TO_SERVING = [State.ANNOUNCED, State.FETCHING, State.STAGED, State.LOADING, State.SERVING]
+FIRST_FOUR = TO_SERVING[:4]
 
 
 def test_the_road_leads_from_announced_to_serving() -> None:
-    for old, new in itertools.pairwise(ROAD):
+    for old, new in itertools.pairwise(TO_SERVING):
         assert may_move(old, new)
 
 

@@ -21,7 +21,7 @@ from modelcast.agents.region.decider.events_and_effects import (
 )
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.reporting.snapshot_reporter import RecordOutbox
-from modelcast.agents.region.shell.ports import StepObserver
+from modelcast.agents.region.reporting.step_observer import StepObserver
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.telemetry.tracing import Attribute, SpanRecord, SpanSink, TraceKey
 from modelcast.schemas.codec import decode_as

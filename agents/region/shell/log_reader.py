@@ -43,16 +43,13 @@ class RegistryLogReader:
             if log is not None and log.head >= until:
                 return log
             with metrics.LOG_READ_SECONDS.time():
-                tail = self._read_on(log, until)
+                tail = self._reader.read_on(self._model, log, until)
             return self._take(tail)
 
     def refresh(self) -> ModelLog:
         """Read all that is new, and prove that the newest entry read still stands. Raises like ``read``."""
         with self._lock:
-            log = self._log
-            if log is not None:
-                self._reader.check_standing(log)
-            return self._take(self._reader.tail(self._model, log, partial=True))
+            return self._take(self._reader.read_on(self._model, self._log))
 
     def refold(self) -> ModelLog:
         """Read everything anew, from entry 1, whatever was read before. Raises like ``read``."""
@@ -73,11 +70,6 @@ class RegistryLogReader:
         if log.event_ids[generation - 1] != stated.entry.event_id:
             return f"the log holds event {log.event_ids[generation - 1]} at generation {generation}"
         return f"the log's entry {generation} has the same event id and another content"
-
-    def _read_on(self, log: ModelLog | None, until: int) -> Tail:
-        if log is None or not log.head:  # nothing is known of it: one listing, not a question for each generation
-            return self._reader.tail(self._model, log, partial=True)
-        return self._reader.read_until(log, until, partial=True)
 
     def _take(self, tail: Tail) -> ModelLog:
         self._log, self._unread = tail.log, str(tail.unread) if tail.unread else ""

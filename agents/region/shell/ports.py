@@ -6,10 +6,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from modelcast.agents.region.decider.events_and_effects import Effect, Event, PodsKnown, Transfer
+from modelcast.agents.region.decider.events_and_effects import PodsKnown, Transfer
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.reporting.progress import ReportRate
+from modelcast.agents.region.reporting.step_observer import StepObserver
 from modelcast.agents.region.shell.candidate_notices import LoggedCandidate
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.agents.region.shell.pod_turns import PodTurns
@@ -102,14 +103,6 @@ class Roster(Protocol):
 
     def known(self) -> PodsKnown:
         """The pods now; those of fleets that were not looked at yet are missing."""
-        ...
-
-
-class StepObserver(Protocol):
-    """Sees every step of every reconciler, before its effects begin."""
-
-    def stepped(self, before: Replica, event: Event, after: Replica, effects: tuple[Effect, ...]) -> None:
-        """``event`` has turned ``before`` into ``after``."""
         ...
 
 

@@ -28,8 +28,9 @@ from modelcast.agents.region.decider.events_and_effects import (
 )
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.step import step
+from modelcast.agents.region.reporting.step_observer import StepObserver
 from modelcast.agents.region.shell.effects import EffectRunner
-from modelcast.agents.region.shell.ports import RegionPorts, StepObserver
+from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.pod_clients.port import LoadOrder, lane_place
 from modelcast.schemas.records import ModelUpdate
 

@@ -5,7 +5,7 @@ that it waits; how many do is bounded.
 """
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -18,17 +18,23 @@ RETRY_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
+class AsksForModels(Protocol):
+    """Who has models looked up."""
+
+    def found(self, model: str) -> None:
+        """The registry holds it."""
+        ...
+
+    def not_found(self, model: str) -> None:
+        """The registry does not hold it."""
+        ...
+
+
 class Newcomers:
-    """Looks up models that are not known yet. It belongs to one event loop.
+    """Looks up models that are not known yet, for ``owner``. It belongs to one event loop."""
 
-    Args:
-        listing: of the registry's models.
-        found: a model that the registry holds.
-        unknown: one that it does not hold.
-    """
-
-    def __init__(self, listing: SharedListing, found: Callable[[str], None], unknown: Callable[[str], None]) -> None:
-        self._listing, self._found, self._unknown = listing, found, unknown
+    def __init__(self, listing: SharedListing, owner: AsksForModels) -> None:
+        self._listing, self._owner = listing, owner
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -64,5 +70,5 @@ class Newcomers:
                 continue
             for model in asked:
                 answer = self._waiting.pop(model)
-                (self._found if model in names else self._unknown)(model)
+                (self._owner.found if model in names else self._owner.not_found)(model)
                 answer.set_result(None)

@@ -1,7 +1,7 @@
 """A load whose files travel with it, sent to Triton by a process of its own.
 
 Protobuf and gRPC copy such a message several times and hold the interpreter meanwhile, whatever the thread: a gigabyte
-stalled everything else here, answers to probes too, for seconds.
+stalled everything else here, answers to health checks too, for seconds.
 
 The process reads one line of JSON (address, token, name, config, seconds, size in bytes by path), then the files; it
 writes Triton's status and message as JSON, both empty once Triton has loaded the model.

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from modelcast.consumers.discovery.decider.endpoint_slices import PodPort, pods_of
 from modelcast.consumers.discovery.kubernetes.api import ApiAccess, ApiServer, VersionGone, in_cluster, own_namespace
-from modelcast.consumers.discovery.kubernetes.slices import PodPort, pods_of
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 
 SERVICE_LABEL = "kubernetes.io/service-name"

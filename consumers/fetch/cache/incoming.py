@@ -5,21 +5,19 @@ import os
 from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 
 from modelcast.consumers.fetch.cache.names import check_names_apart
 from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
 from modelcast.consumers.fetch.planning.blocks import block_bytes
-from modelcast.infra.files import copy, folders_of, pieces, sync_all
+from modelcast.infra.files import copy, folders_of, sha256_of_file, sync_all
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 
 _CANT_LINK = {errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 """The file system has no links, a file has as many as it can have, or it is another user's."""
-AHEAD_FROM_BYTES = 8 * BLOCK_SIZE_BYTES
-"""From here on a thread that reads ahead is worth its start."""
 
 
 class Incoming:
@@ -114,7 +112,7 @@ class Incoming:
             self._take(source, beside)
         except FileNotFoundError:
             return False
-        if digest_of(beside) != file.digest:
+        if sha256_of_file(beside) != file.digest:
             beside.unlink()
             return False
         beside.replace(self.path(file))
@@ -155,18 +153,3 @@ class Incoming:
         except (FileNotFoundError, NotADirectoryError):
             return 0
         return min(there.st_blocks * 512, there.st_size) if there.st_size == file.size_bytes else 0
-
-
-def digest_of(path: Path) -> str:
-    """The digest of a file's bytes.
-
-    Raises:
-        OSError: the disk.
-    """
-    with path.open("rb", buffering=0) as file:
-        if path.stat().st_size < AHEAD_FROM_BYTES:
-            return "sha256:" + file_digest(file, "sha256").hexdigest()
-        digest = sha256()
-        for piece in pieces(file.fileno()):
-            digest.update(piece)
-        return "sha256:" + digest.hexdigest()

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from modelcast.consumers.fetch.cache.incoming import Incoming, digest_of
+from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.planning.steps import Step
+from modelcast.infra.files import sha256_of_file
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import FileEntry
 
@@ -27,7 +28,7 @@ def check_digests(files: Iterable[tuple[FileEntry, Path]], store: str, context: 
     for file, path in files:
         context.check()
         # A file of one block: its digest is its block's.
-        got = digest_of(path) if len(file.blocks) > 1 else "sha256:" + (file.blocks or (_EMPTY,))[0]
+        got = sha256_of_file(path) if len(file.blocks) > 1 else "sha256:" + (file.blocks or (_EMPTY,))[0]
         if got != file.digest:
             raise DamagedBytes(file.path, expected=file.digest, got=got, store=store)
 

@@ -5,12 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
-from modelcast.consumers.fetch.cache.incoming import digest_of
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.region.manifests import find_manifest
 from modelcast.consumers.fetch.transfer.readers import at_once
 from modelcast.consumers.fetch.transfer.retry import retried
+from modelcast.infra.files import sha256_of_file
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
@@ -106,4 +106,4 @@ class RegionalBucket:
                 self._context,
             )
         except VerificationFailed as error:
-            raise DamagedBytes(file.path, expected=file.digest, got=digest_of(path), store=str(path)) from error
+            raise DamagedBytes(file.path, expected=file.digest, got=sha256_of_file(path), store=str(path)) from error

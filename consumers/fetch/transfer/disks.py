@@ -1,7 +1,7 @@
 """Whether large files are better written past the page cache: that depends on the disk, which is measured.
 
 It saves the copy into the cache, but the disk has to read what it wrote, for the next reader. What counts is the
-time and the work from the first byte until the file was read once more: ARCHITECTURE.md has the figures.
+time and the work from the first byte until the file was read once more: docs/adr/0006 has the figures.
 """
 
 import errno
@@ -24,10 +24,10 @@ THERE_AND_BACK_MIN_BYTES_PER_SECOND = 400e6
 
 More than any SATA device can do (2 x 550 MB/s), mechanical ones above all, where the two are in each other's way.
 """
-PROBE_BLOCKS = 8
+TRIAL_BLOCKS = 8
 """Less than what the cache leaves free of a disk when it reserves room."""
-PROBE_SECONDS_MAX = 0.25
-PROBE_FREE_MIN_BYTES = 2 * PROBE_BLOCKS * BLOCK_SIZE_BYTES
+TRIAL_SECONDS_MAX = 0.25
+TRIAL_FREE_MIN_BYTES = 2 * TRIAL_BLOCKS * BLOCK_SIZE_BYTES
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 log = structlog.get_logger(__name__)
@@ -61,15 +61,15 @@ def measured(folder: Path, clock: Callable[[], float] = time.perf_counter) -> Di
         OSError: the file system refuses that, the disk is full, or nearly so, or broken.
     """
     there = os.statvfs(folder)
-    if there.f_bavail * there.f_frsize < PROBE_FREE_MIN_BYTES:
+    if there.f_bavail * there.f_frsize < TRIAL_FREE_MIN_BYTES:
         raise OSError(errno.ENOSPC, "too little room to measure")
     block = memoryview(mmap.mmap(-1, BLOCK_SIZE_BYTES))
     block[:] = os.urandom(BLOCK_SIZE_BYTES)  # a disk that compresses shall not shine
     fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT, 0o600)
     try:
-        os.posix_fallocate(fd, 0, PROBE_BLOCKS * BLOCK_SIZE_BYTES)
-        ends_at = clock() + PROBE_SECONDS_MAX
-        wrote = _seconds_a_block(lambda at: os.pwrite(fd, block, at), PROBE_BLOCKS, ends_at, clock)
+        os.posix_fallocate(fd, 0, TRIAL_BLOCKS * BLOCK_SIZE_BYTES)
+        ends_at = clock() + TRIAL_SECONDS_MAX
+        wrote = _seconds_a_block(lambda at: os.pwrite(fd, block, at), TRIAL_BLOCKS, ends_at, clock)
         read = _seconds_a_block(lambda at: os.preadv(fd, [block], at), len(wrote), ends_at, clock)
     finally:
         os.close(fd)

@@ -15,9 +15,9 @@ from modelcast.consumers.pod.traffic.answers import Failure, Given, V2Request
 from modelcast.consumers.pod.traffic.choosing import ModelTraffic
 from modelcast.consumers.pod.traffic.division import Division
 from modelcast.consumers.pod.traffic.shadow import Copy, Shadow
+from modelcast.consumers.pod.worker.channel import WorkerGone
 from modelcast.consumers.pod.worker.engine import OnnxEngine
 from modelcast.consumers.pod.worker.frames import ALL_JSON
-from modelcast.consumers.pod.worker.link import WorkerGone
 from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.infra.telemetry.metrics import PodMetrics
 
@@ -99,19 +99,19 @@ class OnnxInference:
         if counted:
             self.series.begun()
         try:
-            link = self._engine.link(order.place)
-            part = link.part(asked.part)
+            channel = self._engine.channel(order.place)
+            part = channel.part(asked.part)
             if part is None:
                 status = 404
-                return Given(404, parts=tuple(link.parts))
-            answer = await link.infer(part, asked.body, asked.json_size_bytes, timeout=seconds_max, look=look)
+                return Given(404, parts=tuple(channel.parts))
+            answer = await channel.infer(part, asked.body, asked.json_size_bytes, timeout=seconds_max, look=look)
             status, json_size_bytes, body, seen = answer
             return Given(status, body, json_size_bytes, time.perf_counter() - started, seen)
         except TimeoutError:
             status = 504
-            if link.silent_seconds() >= min(self._seconds_max, HANGS_TIMES * seconds_max):
+            if channel.silent_seconds() >= min(self._seconds_max, HANGS_TIMES * seconds_max):
                 log.error("worker answers nothing any more, replaced", model=order.place, version=order.version)
-                await link.kill()
+                await channel.kill()
             return Given(504, error=f"no answer within {seconds_max:g} s", seconds=time.perf_counter() - started)
         except WorkerGone as error:
             return Given(503, error=str(error), seconds=time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""The pod over HTTP: the Open Inference Protocol V2, its model-repository extension, and what operators probe."""
+"""The pod over HTTP: the Open Inference Protocol V2, its model-repository extension, and what operators check."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,6 +23,7 @@ from modelcast.consumers.pod.traffic.division import Division
 from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadFailed, PodRefused, PodUnreachable, lane_place
 from modelcast.infra.telemetry.metrics import PodMetrics
+from modelcast.schemas.text.tokens import TokenDigests
 
 log = structlog.get_logger("modelcast.pod")
 R = TypeVar("R", bound=web.StreamResponse)
@@ -56,6 +57,7 @@ class Routes:
         self._incarnation = incarnation
         self._division = division
         self._inference = inference  # None: another server answers the requests
+        self._readers = TokenDigests(config.metrics_tokens)
         self._loop = asyncio.get_running_loop()
         get, post = ("GET", "HEAD"), ("POST",)
         self._table: dict[str, tuple[tuple[str, ...], Handler]] = {
@@ -132,7 +134,7 @@ class Routes:
             _closing(response)
         return response
 
-    # --- probes ---
+    # --- health checks ---
 
     async def _live(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         return web.json_response({"live": True})
@@ -152,7 +154,9 @@ class Routes:
         presence = self._config.presence
         return self._supervisor.trouble or (presence.trouble if presence else "")
 
-    async def _show_metrics(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
+    async def _show_metrics(self, request: web.BaseRequest, _target: PathTarget) -> web.Response:
+        if not self._readers.admit(request.headers.get("Authorization")):
+            raise _Unauthorized("metrics need a token")
         self._metrics.ready.set(self._life.ready and not self._trouble)
         if self._inference is not None:
             loaded = (slot.serving.order for slot in self._supervisor.slots.values() if slot.serving)
@@ -265,9 +269,9 @@ class Routes:
         try:
             return await apply_table(self._division, target.model, await request.read())
         except PodRefused as error:
-            return _error(409, str(error), code=error.code)
+            return _not_done(409, error)
         except LoadFailed as error:
-            return _error(_FAILED_STATUS.get(error.code, 500), str(error), code=error.code)
+            return _not_done(_FAILED_STATUS.get(error.code, 500), error)
 
     def _authorize(self, request: web.BaseRequest) -> None:
         if not authorized(request.headers.get("Authorization"), self._config.token):

@@ -1,1 +1,1 @@
-"""The process that loads a model and answers for it, and the link to it."""
+"""The process that loads a model and answers for it, and the channel to it."""

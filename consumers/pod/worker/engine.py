@@ -11,7 +11,7 @@ import structlog
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.memory_room import machine_limits, private_bytes, refusal, room
-from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink, WorkerLoaded
+from modelcast.consumers.pod.worker.channel import WorkerChannel, WorkerGone, WorkerLoaded
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod.worker.spares import Spares
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
@@ -27,9 +27,9 @@ class OnnxEngine:
     def __init__(self, config: PodConfig) -> None:
         self._config = config
         self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
-        self._serving: dict[str, tuple[WorkerLink, Served]] = {}  # by ``lane_place``
-        self._prepared: dict[LoadOrder, tuple[WorkerLink, WorkerLoaded]] = {}
-        self._living: set[WorkerLink] = set()  # those that load or serve, also if they only finish
+        self._serving: dict[str, tuple[WorkerChannel, Served]] = {}  # by ``lane_place``
+        self._prepared: dict[LoadOrder, tuple[WorkerChannel, WorkerLoaded]] = {}
+        self._living: set[WorkerChannel] = set()  # those that load or serve, also if they only finish
         self._listener: LossListener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -43,7 +43,7 @@ class OnnxEngine:
         """See ``Engine.prepare``."""
         started = time.monotonic()
         try:
-            link = await self._spares.take()
+            channel = await self._spares.take()
             spawned = time.monotonic()
             config = self._config
             spec = LoadSpec(
@@ -51,28 +51,28 @@ class OnnxEngine:
                 *(config.run_threads, config.intra_op_threads),
                 keeps_limit=config.memory_max_bytes is not None,
             )
-            self._living.add(link)
-            link.gone.add_done_callback(lambda _: self._living.discard(link))
+            self._living.add(channel)
+            channel.gone.add_done_callback(lambda _: self._living.discard(channel))
             try:
-                loaded = await link.load(spec, timeout=config.load_seconds_max, grant=self._grant)
+                loaded = await channel.load(spec, timeout=config.load_seconds_max, grant=self._grant)
             except BaseException:
-                await link.kill()
+                await channel.kill()
                 raise
         finally:
             if not self._closed:
                 self._spawn(self._refill())
         self._prepared[order] = (
-            link,
+            channel,
             replace(loaded, seconds={"spawn": spawned - started, **loaded.seconds}),
         )
 
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``. Nothing here waits: it is one step of the event loop."""
-        link, loaded = self._prepared.pop(order)
+        channel, loaded = self._prepared.pop(order)
         old = self._serving.get(order.place)
         served = Served(order.version, order.manifest_digest, "bytes", loaded.metadata, loaded.seconds)
-        self._serving[order.place] = link, served
-        link.gone.add_done_callback(lambda _: self._worker_gone(link))
+        self._serving[order.place] = channel, served
+        channel.gone.add_done_callback(lambda _: self._worker_gone(channel))
         if old is not None:
             self._spawn(old[0].retire(timeout=self._config.infer_seconds_max))
         return served
@@ -88,7 +88,7 @@ class OnnxEngine:
         found = self._serving.get(model)
         return found[1] if found else None
 
-    def link(self, place: str) -> WorkerLink:
+    def channel(self, place: str) -> WorkerChannel:
         """The worker that serves a lane of a model now. Raises ``WorkerGone``."""
         found = self._serving.get(place)
         if found is None:
@@ -105,15 +105,15 @@ class OnnxEngine:
         """End every worker."""
         self._closed = True
         serving, self._serving = list(self._serving.values()), {}
-        for link, _ in serving:
-            await link.kill()
+        for channel, _ in serving:
+            await channel.kill()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._spares.close()
 
-    def _worker_gone(self, link: WorkerLink) -> None:
-        place = next((place for place, (serving, _) in self._serving.items() if serving is link), None)
+    def _worker_gone(self, channel: WorkerChannel) -> None:
+        place = next((place for place, (serving, _) in self._serving.items() if serving is channel), None)
         if self._closed or place is None:
             return  # it was retired
         del self._serving[place]
@@ -122,8 +122,8 @@ class OnnxEngine:
 
     def _grant(self, need_bytes: int) -> int:
         """See ``Grant``. What serves goes on taking what it has until the new version replaces it."""
-        used = sum(private_bytes(link.pid) for link in self._living)
-        promised = sum(link.promised_bytes for link in self._living)
+        used = sum(private_bytes(channel.pid) for channel in self._living)
+        promised = sum(channel.promised_bytes for channel in self._living)
         found = room(self._config.memory_max_bytes, used, promised, machine_limits())
         if message := refusal(need_bytes, found):
             raise LoadFailed(message, code="out_of_resources", hint="give the pod more memory, or unload a model")

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
-from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink
+from modelcast.consumers.pod.worker.channel import WorkerChannel, WorkerGone
 from modelcast.consumers.pod_clients.port import LoadFailed
 
 
@@ -16,47 +16,47 @@ class Spares:
         self._count = count
         self._artifacts = artifacts
         self._nice = nice  # what a worker started now steps back by
-        self._links: deque[WorkerLink] = deque()
+        self._channels: deque[WorkerChannel] = deque()
         self._closed = False
         self._refilling = asyncio.Lock()
 
-    async def take(self) -> WorkerLink:
+    async def take(self) -> WorkerChannel:
         """A warm worker; a fresh one if there is no spare.
 
         Raises:
             LoadFailed: worker processes die before they are warm.
         """
         for attempt in range(3):
-            link = self._links.popleft() if self._links else await self._start()
+            channel = self._channels.popleft() if self._channels else await self._start()
             try:
-                await link.warm()
+                await channel.warm()
             except WorkerGone as error:
                 if attempt == 2:
                     raise LoadFailed(str(error), code="no_worker") from None
                 continue
             except asyncio.CancelledError:
-                await link.kill()
+                await channel.kill()
                 raise
-            if not link.gone.done():
-                return link
+            if not channel.gone.done():
+                return channel
         raise LoadFailed("worker processes end before they are warm", code="no_worker")
 
     async def refill(self) -> None:
         """Start what is missing; does not wait until they are warm."""
         async with self._refilling:
-            self._links = deque(link for link in self._links if not link.gone.done())
-            while len(self._links) < self._count and not self._closed:
-                self._links.append(await self._start())
+            self._channels = deque(channel for channel in self._channels if not channel.gone.done())
+            while len(self._channels) < self._count and not self._closed:
+                self._channels.append(await self._start())
 
     async def close(self) -> None:
         """End every spare worker."""
         self._closed = True
         async with self._refilling:
-            while self._links:
-                await self._links.popleft().kill()
+            while self._channels:
+                await self._channels.popleft().kill()
 
-    async def _start(self) -> WorkerLink:
+    async def _start(self) -> WorkerChannel:
         try:
-            return await WorkerLink.start(self._artifacts, load_nice=self._nice())
+            return await WorkerChannel.start(self._artifacts, load_nice=self._nice())
         except OSError as error:
             raise LoadFailed(f"can't start a worker process: {error}", code="no_worker") from None

@@ -1,6 +1,5 @@
 """Deltas of folders: an archive of the files' deltas. A file that did not change is a line in its index."""
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -12,7 +11,7 @@ from typing import BinaryIO
 from modelcast.deltas.codec.apply_file import apply_file
 from modelcast.deltas.codec.container import Frame, Index, decode_index, digest_text, sha256_of_view
 from modelcast.deltas.codec.errors import BadDelta, WrongBase, WrongResult
-from modelcast.deltas.codec.files import is_executable, make_executable, mapped, odd_kind
+from modelcast.deltas.codec.files import is_executable, make_executable, mapped, odd_kind, opened
 from modelcast.deltas.codec.folders.index import Entry, Tree, check_fits, decode_tree, encode_tree, tree_digest
 from modelcast.deltas.codec.info import DeltaInfo, shares_of
 from modelcast.deltas.codec.layouts.detection import layouts_of
@@ -20,6 +19,7 @@ from modelcast.deltas.codec.layouts.tensors import Layout, sizes_of
 from modelcast.deltas.codec.make_file import Layouts, make_file
 from modelcast.deltas.pairing.partners import FileTensors, partners
 from modelcast.infra.files import folders_of, hidden_name, sync, sync_all, written_aside
+from modelcast.schemas.digests import sha256_of_stream
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import check_paths
 
@@ -209,12 +209,9 @@ def _restore(
         )
         return
     assert base is not None
-    with mapped(base) as data, written_aside(target, durable=False) as file:
-        found = hashlib.sha256()
-        for at in range(0, len(data), 1 << 22):
-            found.update(data[at : at + (1 << 22)])
-            file.write(data[at : at + (1 << 22)])
-    if "sha256:" + found.hexdigest() != entry.digest:
+    with opened(base) as source, written_aside(target, durable=False) as file:
+        found = sha256_of_stream(source, entry.size, file.write)
+    if found != entry.digest:
         raise WrongResult("a file of the base changed while it was copied", subject=entry.path)
 
 

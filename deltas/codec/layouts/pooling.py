@@ -3,11 +3,11 @@
 Of such blocks little changes, and what does must be enough for good statistics.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from modelcast.deltas.codec.cancelling import CancelCheck, never_cancelled
 from modelcast.deltas.codec.container import FRAME_BYTES_MAX, Segment
 from modelcast.deltas.codec.layouts.tensors import Tensor
 from modelcast.deltas.codec.work import SEGMENTS_A_BLOCK, Work
@@ -32,7 +32,7 @@ def row_of(old: memoryview, new: memoryview, before: Tensor, after: Tensor) -> i
     return row if seen and 0 < changed < SOME * seen else 0
 
 
-def pooled(plan: list[Work], old: memoryview, new: memoryview, check: Callable[[], None] = lambda: None) -> list[Work]:
+def pooled(plan: list[Work], old: memoryview, new: memoryview, check: CancelCheck = never_cancelled) -> list[Work]:
     """Neighbouring blocks of one type and row in which few rows change, as one, up to the size of a frame."""
     found: list[Work] = []
     for work in plan:

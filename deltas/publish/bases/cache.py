@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelcast.deltas.publish.bases.scratch import Scratch
 from modelcast.infra.files import copy, sha256_of_file, user_bases
-from modelcast.infra.settings import PublishSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.schemas.digests import hex_of
 
 FREE_SHARE_MIN = 0.1

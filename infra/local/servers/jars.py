@@ -1,6 +1,5 @@
 """Kafka's jars: listed with their SHA-256 in ``kafka.lock``, fetched once through jgo, verified at every start."""
 
-import hashlib
 import os
 import shutil
 import ssl
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from modelcast.infra.files import held, user_cache
+from modelcast.infra.files import held, sha256_of_file, user_cache
 from modelcast.infra.local.errors import DownloadFailed, JarRefused
 from modelcast.infra.local.progress import SILENT, Progress
 
@@ -96,8 +95,7 @@ def ensure_jars(jars: Iterable[LockedJar], *, folder: Path | None = None, progre
 
 def _intact(path: Path, sha256: str) -> bool:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return sha256_of_file(path) == f"sha256:{sha256}"
     except FileNotFoundError:
         return False
 

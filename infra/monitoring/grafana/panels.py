@@ -250,9 +250,9 @@ PODS = DashboardSpec(
         stat("Pods that take traffic", "none", "sum(modelcast_pod_ready)"),
         stat("Pods", "none", "count(modelcast_pod_ready)"),
         lines(
-            "Requests answered, by status",
+            "Requests answered, by HTTP status code",
             "reqps",
-            ("sum by (status) (rate(model_predictions_total[$__rate_interval]))", "{{status}}"),
+            ("sum by (code) (rate(model_predictions_total[$__rate_interval]))", "{{code}}"),
         ),
         lines(
             "Latency",

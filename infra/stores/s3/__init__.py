@@ -2,4 +2,4 @@
 
 from modelcast.infra.stores.s3.store import S3Store, open_store
 
-__all__ = ["S3Store", "etags", "open_store", "roads"]
+__all__ = ["S3Store", "client_trials", "etags", "open_store"]

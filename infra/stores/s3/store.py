@@ -102,7 +102,7 @@ class S3Store:
         with translated(self.name):
             return DirectRequests.learned_from(self._clients.plain, self._clients.credentials, self._bucket)
 
-    def roads(self) -> tuple[Clients, DirectRequests | None, str]:
+    def both_clients(self) -> tuple[Clients, DirectRequests | None, str]:
         """What requests go through: boto3's clients, our own (None: boto3 alone knows how); and the bucket."""
         return self._clients, self._direct, self._bucket
 

@@ -18,6 +18,7 @@ from modelcast.schemas.records import DeadLetter, ModelAck, RegionHeartbeat
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
 from tests.consumers.pod.models import adder
+from tests.support.any_format import ANY_FORMAT
 from tests.support.processes.daemon import Daemon
 from tests.support.servers.stores import S3ForTests
 from tests.support.waiting import until
@@ -48,6 +49,7 @@ class Stack:
             "MODELCAST_STORES__ORIGIN__URL": f"s3://{self.s3.bucket()}/origin",
             "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": endpoint,
             "MODELCAST_LOG__FORMAT": "json",
+            **ANY_FORMAT,
             "MODELCAST_DAEMON__DATA_DIR": str(self.root / "data"),
             **self.extra,
         }

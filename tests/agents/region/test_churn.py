@@ -9,7 +9,7 @@ import pytest
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.roster import FleetRoster
 from modelcast.agents.region.shell.reconciler import Reconciler
-from modelcast.consumers.discovery.merging import FleetView, LookFailed, Member, PodsFound, merge_look
+from modelcast.consumers.discovery.decider.merging import FleetView, LookFailed, Member, PodsFound, merge_look
 from modelcast.consumers.discovery.port import PodAddress
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.states import State

@@ -4,7 +4,7 @@ import asyncio
 
 from modelcast.agents.region.decider.events_and_effects import PodsKnown, PodTraits
 from modelcast.agents.region.roster import FleetRoster
-from modelcast.consumers.discovery.merging import FleetView, Member
+from modelcast.consumers.discovery.decider.merging import FleetView, Member
 from modelcast.consumers.discovery.port import PodAddress
 from modelcast.infra.telemetry import metrics
 from tests.agents.region.scene import PodInMemory

@@ -10,7 +10,7 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
-from modelcast.agents.tracker.log_watch import LogWatch, Outlets
+from modelcast.agents.tracker.log_watch import LogWatch
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
@@ -77,14 +77,14 @@ class Bench:
         anything: Any = SimpleNamespace(open=lambda *_: None, heartbeat=lambda *_: None)
         sender = SimpleNamespace(dead_letter=lambda raw, *, reason, **_: self.buried.append(reason))
         ports = ports_of(sender=sender, epoch_of=self.epoch_of)
-        outlets = Outlets(
-            lambda _, reason, __: self.refused.append(reason),
-            lambda *_: None,
-            self.changes.append,
-            lambda model: self.intake.reports.met(model),
-            lambda model: self.intake.reports.unknown(model),
+        findings: Any = SimpleNamespace(
+            refuse=lambda _, reason, __: self.refused.append(reason),
+            announce=lambda *_: None,
+            log_changed=self.changes.append,
+            met=lambda model: self.intake.reports.met(model),
+            unknown=lambda model: self.intake.reports.unknown(model),
         )
-        self.watch = LogWatch(self.reader, self.rows, outlets, announce_seconds=3600.0, ports=ports)
+        self.watch = LogWatch(self.reader, self.rows, findings, announce_seconds=3600.0, ports=ports)
         self.intake = Intake(
             self.reader,
             self.rows,

@@ -77,7 +77,7 @@ class Bench:
         self.alarm = ""
         self.emitter = Emitter(
             settings, self.rows, self.heartbeats, self.reading,
-            ports_of(sender=self.ears), self.ears, alarm=lambda: self.alarm,  # type: ignore[arg-type]
+            ports_of(sender=self.ears), self.ears, self,  # type: ignore[arg-type]
         )  # fmt: skip
         self.sequence = 0
         for model in (MODEL, OTHER):

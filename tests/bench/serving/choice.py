@@ -30,8 +30,8 @@ from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Served
 from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod.traffic.choosing import ModelTraffic
+from modelcast.consumers.pod.worker.channel import Answer
 from modelcast.consumers.pod.worker.frames import ALL_JSON
-from modelcast.consumers.pod.worker.link import Answer
 from modelcast.consumers.pod_clients.port import CANDIDATE
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -86,7 +86,7 @@ class InProcess:
         slots["adder@candidate"] = Slot("adder", CANDIDATE, serving=_serving(TWO, 2, CANDIDATE))
         self._division = cast("Any", SimpleNamespace(active={}, supervisor=None))
         engine, link = SimpleNamespace(), _Link()
-        engine.link = lambda place: link
+        engine.channel = lambda place: link
         config = cast("PodConfig", SimpleNamespace(infer_seconds_max=60.0))
         self._inference = OnnxInference(config, cast("Any", engine), PodMetrics(), self._division)
         self._on = ModelTraffic("adder", shares(5000, slow_us=1000), slots, {})
@@ -113,7 +113,7 @@ class InProcess:
         series, order_ = self._inference.series, serving.order
         series.begun()
         try:
-            link = self._inference._engine.link(order_.model)
+            link = self._inference._engine.channel(order_.model)
             part = link.part(self._target.part)
             answer = await link.infer(part, body, ALL_JSON, timeout=60.0, look=False)
             status = answer.status

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -90,7 +91,7 @@ class Fleet:
         ports = replace(ports_of(sender=self.ears), clock=clock, rng=random.Random(1))
         self.emitter = Emitter(
             settings, self.rows, self.heartbeats, ReadProgress(Epochs()), ports, self.ears,  # type: ignore[arg-type]
-            alarm=lambda: "",
+            SimpleNamespace(alarm=""),
         )  # fmt: skip
         for number, pair in enumerate(self.pairs):
             self.report(*pair, 1 + number % 2)

@@ -92,7 +92,7 @@ def test_wrong_keys_and_a_missing_bucket_are_named(cli: Cli, here: Settings, s3:
 
 
 @pytest.mark.soak
-def test_an_own_ca_that_is_missing_is_named_and_one_that_is_set_serves_both_roads(
+def test_an_own_ca_that_is_missing_is_named_and_one_that_is_set_serves_both_clients(
     cli: Cli, here: Settings, s3: S3ForTests, tmp_path: Path
 ) -> None:
     ca, certificate = make_authority(tmp_path / "company")

@@ -7,7 +7,8 @@ import pytest
 
 from modelcast.cli.doctor.checks import Check, Result
 from modelcast.cli.doctor.machine import Folder, Room, check_folder, folders
-from modelcast.infra.settings import PublishSettings, RegionSettings, Settings
+from modelcast.infra.settings import RegionSettings, Settings
+from modelcast.infra.settings_publish import PublishSettings
 from tests.cli.conftest import Cli
 
 GIB = 1024**3

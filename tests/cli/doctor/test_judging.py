@@ -11,7 +11,7 @@ from modelcast.cli.doctor.machine import Folder, Room, judge_lock, judge_open_fi
 from modelcast.cli.doctor.redis import judge_eviction
 from modelcast.cli.doctor.regions import Contents, judge_buckets, judge_contents, judge_names, place_of
 from modelcast.cli.doctor.roles import ORIGIN_ROLES, RightsSeen, judge_roles, kafka_roles
-from modelcast.cli.doctor.stores import judge_roads
+from modelcast.cli.doctor.stores import judge_clients
 from modelcast.infra.settings import StoreSettings
 from modelcast.schemas.errors import Refused, StoreUnavailable
 
@@ -156,18 +156,18 @@ AWAY, NO_CA = (
 )
 
 
-def test_every_road_to_a_store_is_told() -> None:
-    (well,) = judge_roads("store", {"boto3": None, "our own client": None}, "host:9000")
+def test_every_client_of_a_store_is_told() -> None:
+    (well,) = judge_clients("store", {"boto3": None, "our own client": None}, "host:9000")
     assert (well.result, well.detail) == (Result.ok, "host:9000, by boto3 and our own client")
-    (one,) = judge_roads("store", {"boto3": None, "our own client": NO_CA}, "host")
+    (one,) = judge_clients("store", {"boto3": None, "our own client": NO_CA}, "host")
     assert one.result is Result.error
     assert "boto3 gets through" in one.detail
     assert one.hint == "AWS_CA_BUNDLE"
-    (none,) = judge_roads("store", {"boto3": AWAY, "our own client": AWAY}, "host")
+    (none,) = judge_clients("store", {"boto3": AWAY, "our own client": AWAY}, "host")
     assert (none.result, none.hint) == (Result.unreachable, "up?")
-    (other,) = judge_roads("store", {"boto3": AWAY, "our own client": None}, "host")
+    (other,) = judge_clients("store", {"boto3": AWAY, "our own client": None}, "host")
     assert other.result is Result.unreachable
-    (style, *_) = judge_roads("store", {"boto3": Refused("404", hint="?")}, "bucket.host", "path")
+    (style, *_) = judge_clients("store", {"boto3": Refused("404", hint="?")}, "bucket.host", "path")
     assert style.result is Result.error
     assert "addressing_style = path" in style.hint
 

@@ -42,8 +42,8 @@ class DyingEngine(WebhookEngine):
         dies("unloaded")
 
 
-def dying_copy(source: Path, target: Path, cancel: threading.Event) -> None:
-    copy(source, target, cancel)
+def dying_copy(source: Path, target: Path, cancel: threading.Event, *, durable: bool) -> None:
+    copy(source, target, cancel, durable=durable)
     dies("copying", 2 if "-2-" in target.parent.name else 1)
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.cli.commands.run import SERVER_KINDS
 from modelcast.consumers.artifacts.sources import FolderArtifacts
-from modelcast.consumers.companion.kinds import KINDS, ServerSettings, make_engine
+from modelcast.consumers.companion.kinds import ServerSettings, make_engine
+from modelcast.consumers.companion.server_kinds import ServerKind
 from modelcast.schemas.errors import ModelcastError, UsageError
 
 
@@ -46,5 +46,7 @@ def test_a_repository_that_can_not_be_written_is_named(tmp_path: Path) -> None:
         make_engine(ServerSettings("folder", repository=tmp_path / "file"), lambda: FolderArtifacts(tmp_path))
 
 
-def test_the_command_line_names_every_kind() -> None:
-    assert SERVER_KINDS == KINDS
+@pytest.mark.parametrize("kind", ServerKind)
+def test_every_kind_that_the_command_line_names_has_an_engine(kind: ServerKind, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--server|--repository|--webhook"):
+        make_engine(ServerSettings(kind), lambda: FolderArtifacts(tmp_path))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.consumers.discovery.decider.merging import FleetView
 from modelcast.consumers.discovery.file import FileSource, pods_in
-from modelcast.consumers.discovery.merging import FleetView
 from modelcast.consumers.discovery.port import PodAddress
 from modelcast.consumers.discovery.watching import FleetWatch
 from tests.support.waiting import until_async

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.consumers.discovery.decider.endpoint_slices import PodPort
+from modelcast.consumers.discovery.decider.merging import FleetView
 from modelcast.consumers.discovery.kubernetes import source as watched
 from modelcast.consumers.discovery.kubernetes.api import ApiAccess, in_cluster
-from modelcast.consumers.discovery.kubernetes.slices import PodPort
 from modelcast.consumers.discovery.kubernetes.source import EndpointSliceSource
-from modelcast.consumers.discovery.merging import FleetView
 from modelcast.consumers.discovery.port import DiscoveryFailed
 from modelcast.consumers.discovery.watching import FleetWatch
 from tests.consumers.discovery.api_server import NAMESPACE, SERVICE, KubernetesApi, a_slice, endpoint
@@ -24,7 +24,7 @@ from tests.support.waiting import until_async
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watched, "REOPEN_SECONDS", 0.02)
     monkeypatch.setattr("modelcast.consumers.discovery.watching.PAUSE_SECONDS_FIRST", 0.02)
-    for module in ("watching", "merging"):
+    for module in ("watching", "decider.merging"):
         monkeypatch.setattr(f"modelcast.consumers.discovery.{module}.CONFIRM_SECONDS", 0.05)
 
 

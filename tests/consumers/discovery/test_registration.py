@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelcast.consumers.discovery.merging import FleetView
+from modelcast.consumers.discovery.decider.merging import FleetView
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 from modelcast.consumers.discovery.registrar import NameTaken, Registrar
 from modelcast.consumers.discovery.registration import EXPIRY_SECONDS, FORGET_SECONDS, Registration, StoreClock

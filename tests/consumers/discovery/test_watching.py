@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 
-from modelcast.consumers.discovery.merging import CONFIRM_SECONDS, FleetView
+from modelcast.consumers.discovery.decider.merging import CONFIRM_SECONDS, FleetView
 from modelcast.consumers.discovery.port import PodAddress
 from modelcast.consumers.discovery.watching import PAUSE_SECONDS_MAX, FleetWatch
 from tests.consumers.discovery.scripted import Answer, ScriptedSource, away

@@ -184,3 +184,35 @@ def table_graph(rows: int, columns: int, plus: float) -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     return bytes(model.SerializeToString())
+
+
+def endless() -> Artifact:
+    """An attack: y = x, after a loop of 2**62 rounds at each run, also at the warm-up."""
+    values = [_value("i", TensorProto.INT64, []), _value("go_in", TensorProto.BOOL, []), _value("m_in", 1, ["n", 2])]
+    again = [helper.make_node("Identity", ["go_in"], ["go_out"]), helper.make_node("Neg", ["m_in"], ["m_out"])]
+    outputs = [_value("go_out", TensorProto.BOOL, []), _value("m_out", 1, ["n", 2])]
+    body = helper.make_graph(again, "body", values, outputs)
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["rounds", "", "x"], ["y"], body=body)],
+        "endless",
+        [_value("x", TensorProto.FLOAT, ["n", 2])],
+        [_value("y", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.array(2**62, "i8"), "rounds")],
+    )
+    return Artifact({"model.onnx": _serialized(graph)})
+
+
+def asking_for_8_gb() -> Artifact:
+    """An attack: a few bytes that ask for a tensor of 8 GB."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+            helper.make_node("ReduceSum", ["zeros"], ["nothing"], keepdims=0),
+            helper.make_node("Add", ["x", "nothing"], ["y"]),
+        ],
+        "hungry",
+        [_value("x", TensorProto.FLOAT, ["n", 2])],
+        [_value("y", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.array([2_000_000_000], "i8"), "shape")],
+    )
+    return Artifact({"model.onnx": _serialized(graph)})

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.uninterrupted import uninterrupted
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable, Proof

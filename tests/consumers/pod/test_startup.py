@@ -11,9 +11,9 @@ import pytest_asyncio
 import stamina
 
 from modelcast.consumers.pod import startup
-from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.config import Aspired
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.telemetry.metrics import PodMetrics

@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.dashboard.actions import Identities, Requester, Unwelcome
 from modelcast.dashboard.actions.attempts import BURST, PERIOD_SECONDS
-from modelcast.infra.settings import ActionSettings
+from modelcast.infra.settings_dashboard import ActionSettings
 from modelcast.schemas.errors import UsageError
 
 HOST = "dash.example:9470"

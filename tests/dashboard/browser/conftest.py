@@ -21,7 +21,7 @@ from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.web.app import make_web_app
-from modelcast.infra.settings import ActionSettings, DashboardSettings
+from modelcast.infra.settings_dashboard import ActionSettings, DashboardSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import Entry, RegionHeartbeat, VersionState

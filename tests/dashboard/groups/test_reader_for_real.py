@@ -20,9 +20,9 @@ EXACT_SECONDS = 0.1
 class Groups:
     """A topic, and groups that have read parts of it."""
 
-    def __init__(self, settings: Settings, **config: str) -> None:
+    def __init__(self, settings: Settings, ending: str = "", **config: str) -> None:
         self.settings, self.run = settings, uuid.uuid4().hex[:8]
-        self.topic = f"lag-{self.run}"
+        self.topic = f"lag-{self.run}{ending}"
         admin = make_admin(settings)
         new = NewTopic(self.topic, 2, 1, config={"message.timestamp.type": "LogAppendTime", **config})
         admin.create_topics([new])[self.topic].result(30)
@@ -158,3 +158,11 @@ def test_names_of_readers_that_join_no_group_are_no_groups(settings: Settings, m
     consumer.commit(offsets=[TopicPartition(groups.topic, 0, 0)], asynchronous=False)
     consumer.close()
     assert "modelcast-reader" not in {g.group for g in groups.reader.look()}
+
+
+def test_what_a_group_has_committed_of_the_copy_of_its_table_is_no_lag(settings: Settings, made: list[Groups]) -> None:
+    groups = Groups(settings, ending="-rows-changelog")
+    made.append(groups)
+    groups.write(0, *"abc")
+    groups.commit("restored", 0, 1)
+    assert groups.look("restored").partitions == ()

@@ -13,7 +13,8 @@ from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.web.app import make_web_app
-from modelcast.infra.settings import DashboardSettings, RedisSettings, Settings
+from modelcast.infra.settings import DaemonSettings, RedisSettings, Settings
+from modelcast.infra.settings_dashboard import DashboardSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.statuses import Limits
@@ -65,8 +66,10 @@ async def serve(
     """Returns a function that serves a board and gives a client of it."""
     clients: list[Client] = []
 
-    async def make(board: Dashboard, **changes: object) -> Client:
-        settings = nowhere().model_copy(update={"dashboard": DashboardSettings(**changes)})  # type: ignore[arg-type]
+    async def make(board: Dashboard, metrics_tokens: tuple[str, ...] = (), **changes: object) -> Client:
+        daemon = DaemonSettings(metrics_tokens=metrics_tokens)
+        shown = DashboardSettings(**changes)  # type: ignore[arg-type]
+        settings = nowhere().model_copy(update={"dashboard": shown, "daemon": daemon})
         client = TestClient(
             TestServer(
                 make_web_app(settings, board, LogSource(settings), groups, commands, HistorySource(settings, origin))

@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestClient
 
 from modelcast.dashboard.actions.attempts import BURST, PERIOD_SECONDS
 from modelcast.dashboard.dashboard import Dashboard
-from modelcast.infra.settings import ActionSettings
+from modelcast.infra.registry.audit_trail import AuditTrail
+from modelcast.infra.settings_dashboard import ActionSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
 from tests.dashboard.makers import now_state, row
@@ -58,6 +59,9 @@ async def test_a_command_stands_in_the_log_with_who_asked(client: TestClient, or
     assert (effect["written"], effect["requested_by"]) == (True, "anna")
     log = log_of(origin)
     assert (log.head, log.aspired_version("eu")) == (4, 2)
+    entry = AuditTrail(origin).read(since_us=0, last=1)[0]
+    assert (entry.who, entry.action, entry.result, entry.generation) == ("anna", "rollback", "done", 4)
+    assert entry.source == "a dashboard, asked from 127.0.0.1"
 
 
 async def test_what_was_decided_on_an_older_log_is_refused(client: TestClient, origin: MemoryStore) -> None:

@@ -1,5 +1,6 @@
 """What the API answers."""
 
+import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.view.disks import SAMPLE_SECONDS, SAMPLES_MIN
 from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.web.app import host_allowed
+from modelcast.infra.settings_dashboard import ActionSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand, RegionHeartbeat
@@ -245,6 +247,40 @@ async def test_probes_and_metrics(board: Dashboard, serve: Serve) -> None:
     assert 'modelcast_region_pairs{region="eu",status="OK"} 1.0' in shown
 
 
+async def test_metrics_ask_for_a_token_where_that_is_set(board: Dashboard, serve: Serve) -> None:
+    client = await serve(board, metrics_tokens=("sha256:" + hashlib.sha256(b"scrape").hexdigest(),))
+    refused = await client.get("/metrics")
+    assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert (await client.get("/metrics", headers={"Authorization": "Bearer scrape"})).status == 200
+    assert (await client.get("/livez")).status == 200
+
+
+async def test_where_reading_takes_a_token_nothing_but_probes_is_shown_without(board: Dashboard, serve: Serve) -> None:
+    def digest(token: str) -> str:
+        return "sha256:" + hashlib.sha256(token.encode()).hexdigest()
+
+    people = ActionSettings(enabled=True, tokens={"anna": digest("hers")})
+    client = await serve(board, read_tokens=(digest("old"), digest("new")), actions=people)
+    for path in ("/", "/api/v1/models", "/api/v1/events", "/openapi.json", "/static/main.js", "/nowhere"):
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Forwarded-User": "anna"}):
+            refused = await client.get(path, headers=headers)
+            assert (refused.status, refused.headers.get("WWW-Authenticate")) == (401, "Bearer"), path
+            assert "with a token" in (await refused.json())["error"]
+    for token in ("old", "new", "hers"):
+        assert (await client.get("/api/v1/models", headers={"Authorization": f"Bearer {token}"})).status == 200
+    assert (await client.get("/livez")).status == 200
+
+
+async def test_who_comes_by_the_proxy_may_read(board: Dashboard, serve: Serve) -> None:
+    by_proxy = ActionSettings(proxy_header="X-Forwarded-User", proxies=("127.0.0.1/32",))
+    client = await serve(board, read_tokens=("sha256:" + "0" * 64,), actions=by_proxy)
+    assert (await client.get("/api/v1/models", headers={"X-Forwarded-User": "anna"})).status == 200
+    assert (await client.get("/api/v1/models", headers={"X-Forwarded-User": " "})).status == 401
+    far = ActionSettings(proxy_header="X-Forwarded-User", proxies=("10.0.0.0/8",))
+    client = await serve(board, read_tokens=("sha256:" + "0" * 64,), actions=far)
+    assert (await client.get("/api/v1/models", headers={"X-Forwarded-User": "anna"})).status == 401
+
+
 async def test_all_words_are_told_worst_first(board: Dashboard, serve: Serve) -> None:
     statuses = (await read(await serve(board), "/api/v1/statuses"))["statuses"]
     assert [each["status"] for each in statuses] == [status.value for status in Status]
@@ -337,3 +373,12 @@ async def test_a_region_tells_what_its_link_its_disks_and_its_owners_do(
     (worker,) = found["workers"]
     assert worker["disk_full_in_seconds"] == pytest.approx(SAMPLE_SECONDS)
     assert worker["clock_ahead_seconds"] == pytest.approx(60)
+
+
+async def test_when_a_status_changed_last_is_told_and_the_start_is_no_change(board: Dashboard, serve: Serve) -> None:
+    client = await serve(board)
+    said(board, now_state("fraud", [row("eu")]))
+    assert (await read(client, "/api/v1/verdict"))["fresh"]["changed_us"] == 0
+    before_us = time.time_ns() // 1000
+    said(board, now_state("fraud", [fetching("eu", 10)]))
+    assert (await read(client, "/api/v1/verdict"))["fresh"]["changed_us"] >= before_us

@@ -49,7 +49,7 @@ async def test_a_span_has_a_lane_for_each_region_and_the_publications(
         ("CONFIRMED", 2, None, ""),
         ("BETWEEN", 2, 3, ""),
         ("CONFIRMED", 3, None, ""),
-        ("UNKNOWN", 3, None, "the archive does not reach as far"),
+        ("UNKNOWN", 3, None, "it is not recorded yet"),
     ]
     assert lane["pieces"][0]["from_us"] == now_us - 6 * HOUR_US
     assert lane["pieces"][-1]["to_us"] == now_us

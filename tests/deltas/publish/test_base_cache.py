@@ -9,7 +9,7 @@ import pytest
 
 from modelcast.deltas.publish.bases import cache as base_cache
 from modelcast.deltas.publish.bases.cache import BaseCache, has_digest
-from modelcast.infra.settings import PublishSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.schemas.digests import sha256_of
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.registry.reader import RegistryReader
-from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
+from modelcast.infra.settings import Settings, StoreSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
@@ -40,7 +41,7 @@ def test_killed_at_each_step_of_its_deltas_and_run_again_they_are_all_there(
     for step in range(1, STEPS_MAX):
         settings = Settings(
             stores={"origin": StoreSettings(url=f"s3://{bucket}/{step}", endpoint_url=s3.endpoint_url)},
-            publish=PublishSettings(base_cache_dir=tmp_path / f"bases-{step}"),
+            publish=PublishSettings(base_cache_dir=tmp_path / f"bases-{step}", allow_unknown=("*",)),
         )
         heard = tmp_path / f"heard-{step}"
         path.write_bytes(first)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from modelcast.deltas import codec as delta
 from modelcast.deltas.publish import layouts
 from modelcast.deltas.publish.add import add_deltas
-from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
+from modelcast.infra.settings import Settings, StoreSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publication, Publisher
 from modelcast.schemas import keys
@@ -77,7 +78,9 @@ class ReadStore(HookedStore):
 
 
 def settings(folder: Path, **publish: object) -> Settings:
-    section = PublishSettings.model_validate({"base_cache_dir": folder / "bases", "delta_bases": (1,), **publish})
+    section = PublishSettings.model_validate(
+        {"base_cache_dir": folder / "bases", "allow_unknown": ("*",), "delta_bases": (1,), **publish}
+    )
     return Settings(stores={"origin": StoreSettings(url="s3://unused")}, publish=section)
 
 

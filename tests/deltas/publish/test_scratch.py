@@ -13,7 +13,7 @@ import pytest
 from modelcast.deltas.publish.bases.cache import BaseCache
 from modelcast.deltas.publish.bases.scratch import Scratch
 from modelcast.infra.files import locks as file_lock
-from modelcast.infra.settings import PublishSettings
+from modelcast.infra.settings_publish import PublishSettings
 
 HOLDER = """
 import sys, time

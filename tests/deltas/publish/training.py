@@ -6,7 +6,8 @@ import pytest
 
 from modelcast.deltas.publish import publication
 from modelcast.deltas.publish.reports import DeltaMade
-from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
+from modelcast.infra.settings import Settings, StoreSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.records import ModelUpdate
@@ -16,7 +17,7 @@ VALUES = 300_000
 
 
 def settings(folder: Path, **publish: object) -> Settings:
-    section = PublishSettings.model_validate({"base_cache_dir": folder / "bases", **publish})
+    section = PublishSettings.model_validate({"base_cache_dir": folder / "bases", "allow_unknown": ("*",), **publish})
     return Settings(stores={"origin": StoreSettings(url="s3://unused")}, publish=section)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.stores import probe_conditional_puts
+from modelcast.infra.stores import prove_conditional_puts
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ContentError, NotFound, StoreUnavailable, VerificationFailed
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
@@ -205,8 +205,8 @@ class ObjectStoreConformance:
             assert len(winners) == 1, results
             assert store.get(key, size_max=100).body == winners[0]  # type: ignore[union-attr]
 
-    def test_the_probe_accepts_it_and_leaves_nothing(self, store: ObjectStore) -> None:
-        probe_conditional_puts(store)
+    def test_it_proves_conditional_puts_and_nothing_is_left(self, store: ObjectStore) -> None:
+        prove_conditional_puts(store)
         assert list(store.list("")) == []
 
     # --- listing

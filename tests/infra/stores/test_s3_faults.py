@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.stores import MemoryStore, S3Store, open_store, probe_conditional_puts
+from modelcast.infra.stores import MemoryStore, S3Store, open_store, prove_conditional_puts
 from modelcast.infra.stores.s3 import clients as s3_clients
 from modelcast.infra.stores.s3.errors import of_status
 from modelcast.schemas.digests import sha256_of
@@ -191,7 +191,7 @@ def test_a_connection_that_the_store_hung_up_on_is_replaced(scripted: Callable[[
 
 def test_a_store_that_ignores_conditions_is_refused(scripted: Callable[[Script], ScriptedStore]) -> None:
     with pytest.raises(Refused, match="ignores If-None-Match") as caught:
-        probe_conditional_puts(scripted(lambda method, number: (200, {}, b"")).store())
+        prove_conditional_puts(scripted(lambda method, number: (200, {}, b"")).store())
     assert caught.value.hint
 
 
@@ -212,7 +212,7 @@ class RefusesIfMatch(MemoryStore):
 )
 def test_half_a_conditional_store_is_refused_too(store: MemoryStore, complaint: str) -> None:
     with pytest.raises(Refused, match=complaint):
-        probe_conditional_puts(store)
+        prove_conditional_puts(store)
     assert list(store.list("")) == []
 
 

@@ -57,7 +57,7 @@ def works(store: S3Store) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("road", ["own", "boto3"])
+@pytest.mark.parametrize("client", ["own", "boto3"])
 @pytest.mark.parametrize("named_by", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle"])
 def test_a_companys_own_ca_is_trusted_where_boto3_trusts_it(
     s3: S3ForTests,
@@ -66,7 +66,7 @@ def test_a_companys_own_ca_is_trusted_where_boto3_trusts_it(
     profile: Path,
     monkeypatch: pytest.MonkeyPatch,
     named_by: str,
-    road: str,
+    client: str,
 ) -> None:
     bucket = s3.bucket()
     if named_by == "ca_bundle":
@@ -74,7 +74,7 @@ def test_a_companys_own_ca_is_trusted_where_boto3_trusts_it(
         monkeypatch.setenv("AWS_PROFILE", "work")
     else:
         monkeypatch.setenv(named_by, str(authority[0]))
-    if road == "boto3":
+    if client == "boto3":
         monkeypatch.setenv(VARIABLE, OWN_HTTP)
     works(open_store(f"s3://{bucket}", endpoint_url=front.endpoint_url))
 
@@ -97,7 +97,7 @@ def test_small_requests_over_tls_go_past_boto3(
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("road", ["own", "boto3"])
+@pytest.mark.parametrize("client", ["own", "boto3"])
 @pytest.mark.parametrize("named_by", ["", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_an_unknown_ca_is_named_with_what_to_do(
     s3: S3ForTests,
@@ -105,12 +105,12 @@ def test_an_unknown_ca_is_named_with_what_to_do(
     authority: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
     named_by: str,
-    road: str,
+    client: str,
 ) -> None:
-    """Both roads trust what boto3 trusts, and boto3 does not read curl's variables."""
+    """Both clients trust what boto3 trusts, and boto3 does not read curl's variables."""
     if named_by:
         monkeypatch.setenv(named_by, str(authority[0]))
-    if road == "boto3":
+    if client == "boto3":
         monkeypatch.setenv(VARIABLE, OWN_HTTP)
     store = open_store(f"s3://{s3.bucket()}", endpoint_url=front.endpoint_url)
     for act in [lambda: store.get("k", size_max=1), lambda: store.put("k", b"", if_absent=True)]:

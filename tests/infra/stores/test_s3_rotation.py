@@ -44,7 +44,7 @@ def rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rotate:
 
 
 @pytest.fixture(params=["own", "boto3"])
-def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "boto3":
         monkeypatch.setenv(VARIABLE, OWN_HTTP)
     return str(request.param)
@@ -83,7 +83,7 @@ ACTS: dict[str, Callable[[S3Store, Path], bool]] = {
 @pytest.mark.real
 @pytest.mark.parametrize("act", ACTS)
 def test_replaced_keys_are_read_at_the_first_refusal(
-    bucket: str, versitygw: S3ForTests, rotate: Rotate, road: str, act: str, tmp_path: Path
+    bucket: str, versitygw: S3ForTests, rotate: Rotate, client: str, act: str, tmp_path: Path
 ) -> None:
     server = versitygw
     rotate(server.access_key_id, server.secret_access_key)
@@ -102,7 +102,7 @@ def test_replaced_keys_are_read_at_the_first_refusal(
 
 
 @pytest.mark.real
-def test_many_threads_notice_it_at_once(bucket: str, versitygw: S3ForTests, rotate: Rotate, road: str) -> None:
+def test_many_threads_notice_it_at_once(bucket: str, versitygw: S3ForTests, rotate: Rotate, client: str) -> None:
     rotate(*OLD)
     store = open_store(bucket, endpoint_url=versitygw.endpoint_url)
     with pytest.raises(Refused):
@@ -120,7 +120,7 @@ def test_many_threads_notice_it_at_once(bucket: str, versitygw: S3ForTests, rota
 
 @pytest.mark.real
 def test_what_gives_keys_by_a_program_is_asked_again(
-    bucket: str, versitygw: S3ForTests, rotate: Rotate, road: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, versitygw: S3ForTests, rotate: Rotate, client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an expiry, boto3 would keep what the program said for ever."""
 
@@ -139,7 +139,7 @@ def test_what_gives_keys_by_a_program_is_asked_again(
 
 @pytest.mark.real
 def test_keys_that_come_after_the_start_are_found(
-    bucket: str, versitygw: S3ForTests, rotate: Rotate, road: str
+    bucket: str, versitygw: S3ForTests, rotate: Rotate, client: str
 ) -> None:
     store = open_store(bucket, endpoint_url=versitygw.endpoint_url)
     with pytest.raises(Refused, match="AWS_ACCESS_KEY_ID"):
@@ -150,7 +150,7 @@ def test_keys_that_come_after_the_start_are_found(
 
 @pytest.mark.real
 def test_a_file_that_is_half_written_is_read_again_later(
-    bucket: str, versitygw: S3ForTests, rotate: Rotate, road: str, tmp_path: Path
+    bucket: str, versitygw: S3ForTests, rotate: Rotate, client: str, tmp_path: Path
 ) -> None:
     rotate(*OLD)
     store = open_store(bucket, endpoint_url=versitygw.endpoint_url)
@@ -192,7 +192,7 @@ def tokens(request: pytest.FixtureRequest) -> Iterator[Tokens]:
     indirect=True,
 )
 def test_a_session_token_that_has_expired_is_read_again(
-    tokens: Tokens, rotate: Rotate, road: str, tmp_path: Path
+    tokens: Tokens, rotate: Rotate, client: str, tmp_path: Path
 ) -> None:
     def write(token: str) -> None:
         rotate("AKIAKEY", "secret")
@@ -208,7 +208,7 @@ def test_a_session_token_that_has_expired_is_read_again(
     store.put("k", b"1", if_absent=True)
     found = store.get("k", size_max=1)
     assert found is not None
-    assert tokens.refused <= 2  # one on each road
+    assert tokens.refused <= 2  # one on each client
     tokens.good, tokens.refused = "third", 0
     with pytest.raises(Refused, match="denied access"):
         store.get("k", size_max=1)

@@ -9,7 +9,8 @@ import threading
 import time
 from pathlib import Path
 
-from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
+from modelcast.infra.settings import Settings, StoreSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.producers import Publisher
 
 
@@ -31,7 +32,7 @@ def main(folder: str, bases: str, url: str, endpoint_url: str) -> None:
     """Publish, and print JSON."""
     settings = Settings(
         stores={"origin": StoreSettings(url=url, endpoint_url=endpoint_url)},
-        publish=PublishSettings(base_cache_dir=Path(bases)),
+        publish=PublishSettings(base_cache_dir=Path(bases), allow_unknown=("*",)),
     )
     start = peak = anonymous_bytes()
     ended = threading.Event()

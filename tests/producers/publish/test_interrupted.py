@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.registry.reader import RegistryReader
-from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
+from modelcast.infra.settings import Settings, StoreSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.infra.stores import open_store
 from tests.producers.publish.killed import STEPS_MAX, announced, forkserver_with, publish, publish_once
 from tests.support.lanes import often
@@ -47,7 +48,7 @@ def test_killed_at_each_step_and_run_again_there_is_one_entry(
         url = f"s3://{bucket}/{step}"
         settings = Settings(
             stores={"origin": StoreSettings(url=url, endpoint_url=s3.endpoint_url)},
-            publish=PublishSettings(deltas=False),
+            publish=PublishSettings(deltas=False, allow_unknown=("*",)),
         )
         heard = tmp_path / f"heard-{step}"
         process = forkserver.Process(target=publish_once, args=(settings, s3.env, path, heard, step))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
+from modelcast.infra.settings import Settings, StoreSettings
+from modelcast.infra.settings_publish import PublishSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
@@ -13,7 +14,9 @@ from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.ports import StoredObject
 from tests.producers.fakes import Heard, HookedStore
 
-SETTINGS = Settings(stores={"origin": StoreSettings(url="s3://unused")}, publish=PublishSettings(deltas=False))
+SETTINGS = Settings(
+    stores={"origin": StoreSettings(url="s3://unused")}, publish=PublishSettings(deltas=False, allow_unknown=("*",))
+)
 SIZES = [10, 2_000_000]  # kept in memory, read again from disk
 
 

@@ -14,6 +14,7 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from modelcast.schemas.log.fold import ModelLog
+from tests.support.any_format import ANY_FORMAT
 from tests.support.servers.stores import S3ForTests
 
 pytestmark = pytest.mark.integration
@@ -34,6 +35,7 @@ class Trainer:
             "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
             "MODELCAST_STORES__ORIGIN__URL": origin.url,
             "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": str(origin.endpoint_url),
+            **ANY_FORMAT,
         }
         self._reader = RegistryReader(open_store(origin.url, endpoint_url=origin.endpoint_url))
         for name in ("a", "b", "c"):

@@ -22,7 +22,7 @@ from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.traffic.decider.knowledge import RegionTraffic, TrafficEffect, TrafficEvent, TrafficPace
 from modelcast.agents.region.traffic.ports import TrafficPorts
 from modelcast.agents.region.traffic.tables import OriginTables
-from modelcast.consumers.discovery.merging import FleetView
+from modelcast.consumers.discovery.decider.merging import FleetView
 from modelcast.consumers.discovery.watching import FleetWatch
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.settings import RegionSettings

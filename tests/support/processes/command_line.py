@@ -10,6 +10,7 @@ from typing import Any
 
 from modelcast.infra.local.layout import inherited_env
 from tests.consumers.pod.models import adder
+from tests.support.any_format import ANY_FORMAT
 from tests.support.processes.forked import run_command
 from tests.support.servers.shared_servers import shared
 
@@ -42,7 +43,7 @@ class CommandLine:
         """Run it and insist on its exit code; ``env`` is put above the stack's settings."""
         began = time.monotonic()
         words = list(map(str, arguments))
-        everything = {**inherited_env(), **self.env, **env}
+        everything = {**inherited_env(), **ANY_FORMAT, **self.env, **env}
         done = run_command(shared("forks"), words, folder=self.folder, env=everything, seconds=SECONDS_MAX)
         assert done.code == code, f"modelcast {' '.join(words)} ended with {done.code}\n{done.out}\n{done.err}"
         return Result(*done, time.monotonic() - began)

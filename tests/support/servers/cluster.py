@@ -19,6 +19,7 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import VersionState
+from tests.support.any_format import ANY_FORMAT
 from tests.support.network.slow_link import Link, Links
 from tests.support.processes.daemon import Daemon
 from tests.support.servers.stores import S3ForTests
@@ -126,6 +127,7 @@ class Cluster:
             "MODELCAST_STORES__ORIGIN__URL": origin,
             "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": s3.endpoint_url,
             "MODELCAST_LOG__FORMAT": "json",
+            **ANY_FORMAT,
         }
         for name in regions:
             self.env |= {

@@ -47,7 +47,7 @@ SPREAD = frozenset(
         "cli/demo/test_whole.py",
         "consumers/fetch/test_kill.py",
         "deltas/codec/test_memory.py",
-        "deltas/publish/test_forecast.py",
+        "deltas/codec/test_sampling.py",
         "producers/test_base_install.py",
         "simulation/test_mutants.py",
         "simulation/test_worlds.py",

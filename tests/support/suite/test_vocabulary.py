@@ -13,8 +13,10 @@ from modelcast.dashboard.web.openapi import document
 from modelcast.infra.settings import Settings
 from tests.support.suite.vocabulary import (
     LABELS,
+    ONE_THING,
     RETIRED,
     ROOT,
+    declared_names,
     glossary,
     metric_calls,
     parts_of,
@@ -82,6 +84,14 @@ def test_every_label_of_a_metric_is_in_one_list() -> None:
 )
 def test_no_retired_word_is_used(names: Any) -> None:
     assert retired(names()) == {}, "RETIRED (tests/support/suite/vocabulary.py) has the words to use instead"
+
+
+@pytest.mark.parametrize("word", ONE_THING)
+def test_a_word_names_one_thing(word: str) -> None:
+    thing, places = ONE_THING[word]
+    named = [(at, name) for at, name in declared_names() if word in parts_of(name)]
+    assert named
+    assert [(at, name) for at, name in named if not at.startswith(places)] == [], f"{word} is {thing}"
 
 
 def test_the_map_has_few_words_of_our_own() -> None:

@@ -17,7 +17,8 @@ LABELS = {
     "topic": "a Kafka topic",
     "partition": "a partition of model-acks",
     "group": "a consumer group",
-    "status": "a status of a pair, of a consumer group, or of an HTTP answer",
+    "status": "a status of a pair or of a consumer group",
+    "code": "the status code of an HTTP answer",
     "state": "a state of a region's replica",
     "outcome": "how it went",
     "reason": "a dead letter's reason",
@@ -52,6 +53,24 @@ RETIRED = {
     "burial": "dead-letter writer",
 }
 """Words that settings, metrics and the command line no longer use, and what they use instead."""
+ONE_THING = {
+    "road": ("the way of an update from publish() to version-state, accelerators apart", ("infra/ablation.py",)),
+    "probe": (
+        "what the tracker sends to every region and back; servers have health checks, a store is proved",
+        (
+            *("agents/region/intake.py", "agents/region/reporting/", "agents/tracker/", "dashboard/"),
+            *("infra/settings.py", "infra/telemetry/metrics.py", "schemas/"),
+        ),
+    ),
+    "link": (
+        "the network between a process and a store; a process has a channel to another, a folder holds symbolic links",
+        (
+            *("agents/region/", "cli/", "consumers/fetch/", "consumers/watcher/", "dashboard/"),
+            *("deltas/", "infra/stores/s3/"),
+        ),
+    ),
+}
+"""Words that name one thing each, what that is, and where modules, classes, functions and constants may have them."""
 _METRICS = {"Counter", "Gauge", "Histogram", "Summary", "Shown", "GaugeMetricFamily", "CounterMetricFamily"}
 
 
@@ -59,6 +78,21 @@ def sources() -> Iterator[Path]:
     """The product's Python files."""
     for folder in FOLDERS:
         yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def declared_names() -> Iterator[tuple[str, str]]:
+    """File, and the name of each module, class, function, constant and attribute of the product."""
+    for path in sources():
+        at = path.relative_to(ROOT).as_posix()
+        yield at, path.stem
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                    yield at, node.name
+                case ast.Assign(targets=[ast.Name(id=name)]) if name.isupper():
+                    yield at, name
+                case ast.Attribute(attr=name, ctx=ast.Store()):
+                    yield at, name
 
 
 def metric_calls() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -108,8 +142,9 @@ def _values_in(annotation: object) -> Iterator[str]:
 
 
 def parts_of(name: str) -> set[str]:
-    """The words that a name is made of, in small letters."""
-    return set(re.findall(r"[a-z]+", name.lower()))
+    """The words that a name is made of, in small letters and, of what is counted, in the singular, too."""
+    words = set(re.findall(r"[a-z]+", re.sub("([a-z])([A-Z])", r"\1 \2", name).lower()))
+    return words | {word.removesuffix("s") for word in words}
 
 
 def glossary() -> dict[str, str]:

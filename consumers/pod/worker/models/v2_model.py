@@ -1,7 +1,6 @@
 """One model, spoken to in V2 requests. Lives in a worker process, never in the front."""
 
 import base64
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +47,9 @@ class V2Model:
         """Run once on zeros of the declared shapes (free dimensions are 1), so that no client pays for the first run.
 
         A model may dislike zeros (a look-up of an unknown key): that is no reason not to serve it.
+
+        Raises:
+            MemoryError: the smallest request takes more than there is: no other one would be answered either.
         """
         feed: dict[str, Array] = {}
         for spec in self._inputs.values():
@@ -55,8 +57,12 @@ class V2Model:
             if spec.datatype == "BYTES":
                 array[...] = b""
             feed[spec.name] = array
-        with contextlib.suppress(Exception):
+        try:
             self._runtime.run(list(self._outputs), feed)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: S110 - see above
+            pass
 
     def infer(self, body: bytes, json_size_bytes: int, looks: bool = False) -> tuple[int, int, bytes]:
         """Answer one V2 request: (HTTP status, size of the JSON part or ``ALL_JSON``, body). Never raises.

@@ -4,8 +4,8 @@ from hashlib import sha256
 
 import pytest
 
-from modelcast.consumers.fetch import Label, Step, Way, in_words, origin_bytes_of
-from modelcast.consumers.fetch.planning.steps import main_kind, reusable, without_detour
+from modelcast.consumers.fetch import Step, Way, in_words, origin_bytes_of
+from modelcast.consumers.fetch.planning.steps import Label, main_kind, reusable, without_detour
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry
 
 MIB = BLOCK_SIZE_BYTES

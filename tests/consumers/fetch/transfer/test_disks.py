@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
 from modelcast.consumers.fetch.transfer import disks as disks_module
 from modelcast.consumers.fetch.transfer.disks import (
-    PROBE_BLOCKS,
     THERE_AND_BACK_MIN_BYTES_PER_SECOND,
+    TRIAL_BLOCKS,
     DiskRates,
     Disks,
     direct_pays,
@@ -99,7 +99,7 @@ def test_blocks_that_had_to_wait_say_nothing(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_disk_that_is_nearly_full_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disks_module, "PROBE_FREE_MIN_BYTES", 2**62)
+    monkeypatch.setattr(disks_module, "TRIAL_FREE_MIN_BYTES", 2**62)
     with pytest.raises(OSError, match="too little room") as refused:
         measured(tmp_path)
     assert refused.value.errno == errno.ENOSPC
@@ -108,7 +108,7 @@ def test_a_disk_that_is_nearly_full_is_left_alone(tmp_path: Path, monkeypatch: p
 def test_measuring_takes_less_than_is_left_free_when_room_is_reserved() -> None:
     from modelcast.consumers.fetch.cache.artifact_cache import DISK_FREE_MIN_BYTES
 
-    assert PROBE_BLOCKS * MIB < DISK_FREE_MIN_BYTES
+    assert TRIAL_BLOCKS * MIB < DISK_FREE_MIN_BYTES
 
 
 @pytest.mark.parametrize(("rates", "direct"), [(FAST, True), (SLOW, False)])

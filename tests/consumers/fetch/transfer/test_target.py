@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch.cache.incoming import digest_of
 from modelcast.consumers.fetch.transfer.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
+from modelcast.infra.files import sha256_of_file
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from tests.consumers.fetch.publishing import MIB, noise
@@ -102,7 +102,7 @@ def test_what_was_written_past_the_cache_is_in_it_after_the_second_look(on_disk:
             target.write(aligned(data[start : start + MIB]), start)
         target.write(aligned(data[9 * MIB :]), 9 * MIB)
     assert not any(beginnings_in_cache(path)[:9])
-    assert digest_of(path) == sha256_of(data)
+    assert sha256_of_file(path) == sha256_of(data)
     assert all(beginnings_in_cache(path)[:9])
 
 

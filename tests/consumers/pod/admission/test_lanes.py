@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.config import Aspired
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup

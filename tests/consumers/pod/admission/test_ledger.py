@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.pod.admission.fence import Accepted
-from modelcast.consumers.pod.admission.ledger import Ledger
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.errors import ContentError, Refused
 

@@ -19,7 +19,7 @@ def test_latency_and_answers_are_kept_by_version_for_the_last_versions_only() ->
     for version in range(1, 8):
         kept = version > 7 - VERSIONS_MAX
         assert (f'seconds_count{{model="m",version="{version}"}} 3.0' in text) is kept
-        assert (f'total{{model="m",status="200",version="{version}"}} 2.0' in text) is kept
+        assert (f'total{{code="200",model="m",version="{version}"}} 2.0' in text) is kept
     assert 'seconds_count{model="other",version="1"} 1.0' in text
     assert 'seconds_bucket{le="0.0005",model="m",version="7"} 3.0' in text
     assert "modelcast_pod_in_flight_requests 0.0" in text

@@ -60,7 +60,7 @@ async def test_v2_paths_answer(pod: PodProcess, driver: V2Pod, http: aiohttp.Cli
         assert await response.json() == [row]
     async with http.get(f"{pod.url}/metrics") as response:
         text = await response.text()
-    assert 'model_predictions_total{model="adder",status="200",version="7"} 1.0' in text
+    assert 'model_predictions_total{code="200",model="adder",version="7"} 1.0' in text
     assert 'model_active_replicas{model="adder",version="7"} 1.0' in text
     assert 'model_prediction_latency_seconds_count{model="adder",version="7"} 1.0' in text
     assert 'modelcast_pod_generation{model="adder"} 7.0' in text

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.asking import X, value
-from tests.consumers.pod.models import Artifact, adder, order
+from tests.consumers.pod.models import Artifact, adder, asking_for_8_gb, endless, order
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
 from tests.consumers.pod.runtime_package import install
 
@@ -93,14 +93,18 @@ async def test_a_version_that_takes_too_much_memory_or_time_is_named_and_the_pod
     error = await refused(driver, pod, Artifact({**hungry.files, "modelcast/sample.json": SAMPLE}), 3)
     assert error.code == "out_of_resources"
     assert "its load takes more than the" in error.message
+    error = await refused(driver, pod, asking_for_8_gb(), 4)
+    assert error.code == "out_of_resources"
+    assert "its load takes more than the" in error.message
+    assert await value(http, pod) == 1.0
     large = Artifact({**adder(3).files, "weights.bin": bytes(MEMORY_MAX_BYTES)})
-    error = await refused(driver, pod, large, 4)
+    error = await refused(driver, pod, large, 5)
     assert error.code == "out_of_resources"
     assert "it needs at least 700 MiB" in error.message
     assert "of the pod's 700 MiB" in error.message
     assert await value(http, pod) == 1.0
     adder(5).put(pod.cache)
-    await driver.load(order(adder(5), 5))
+    await driver.load(order(adder(5), 6))
     assert await value(http, pod) == 5.0
 
 
@@ -112,6 +116,8 @@ async def test_a_warm_up_that_never_ends_is_ended(tmp_path: Path, pod: PodProces
     adder(1).put(pod.cache)
     await driver.load(order(adder(1), 1))
     error = await refused(driver, pod, own(2, "loops"), 2)
+    assert (error.code, "not loaded within 6 s: still at warm_up" in error.message) == ("load_timeout", True)
+    error = await refused(driver, pod, endless(), 3)
     assert (error.code, "not loaded within 6 s: still at warm_up" in error.message) == ("load_timeout", True)
     assert await value(http, pod) == 1.0
     await driver.aclose()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from modelcast.consumers.pod.admission.ledger import Ledger
+from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.traffic.division import Division
 from modelcast.consumers.pod.traffic.tables import KeptTable, TableFolder

@@ -11,10 +11,11 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save
 
 from modelcast.consumers.pod.failures import failure_code
+from modelcast.consumers.pod.memory_room import MIB, limit_data
 from modelcast.consumers.pod.worker.models.onnx import OnnxRuntime
 from modelcast.consumers.pod.worker.models.version import LoadedVersion, VersionFiles
 from tests.consumers.pod.asking import X
-from tests.consumers.pod.models import Artifact, adder
+from tests.consumers.pod.models import Artifact, adder, asking_for_8_gb
 from tests.consumers.pod.runtime_package import install
 
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
@@ -106,3 +107,15 @@ def test_an_operator_that_this_onnx_runtime_lacks_is_unsupported(tmp_path: Path)
 
 def test_a_file_that_is_no_model_of_onnx_is_to_blame(tmp_path: Path) -> None:
     assert code_of(Artifact({"model.onnx": b"no model"}), tmp_path) == "load_failed"
+
+
+def test_a_model_that_cannot_answer_its_smallest_request_for_want_of_memory_is_not_loaded(tmp_path: Path) -> None:
+    path = asking_for_8_gb().put(tmp_path)
+    limit_data(600 * MIB)
+    try:
+        version = LoadedVersion(VersionFiles(path), model="m", version=1, intra_op_threads=1)
+        with pytest.raises(MemoryError) as failed:
+            version.warm_up()
+    finally:
+        limit_data(None)
+    assert failure_code(failed.value) == "out_of_resources"

@@ -5,18 +5,18 @@ import uuid
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 
-PROBE_PREFIX = "probes/"
+CHECKS_PREFIX = "checks/"
 _HINT = "use a store with S3 conditional writes (AWS S3, MinIO, Ceph, R2, versitygw, …); its version may be too old"
 
 
-def probe_conditional_puts(store: ObjectStore) -> None:
+def prove_conditional_puts(store: ObjectStore) -> None:
     """Prove on a throw-away object that ``If-None-Match: *`` and ``If-Match`` are obeyed.
 
     Raises:
         Refused: the store ignores one of them, or refuses one that should have passed.
         StoreUnavailable: the store could not be reached.
     """
-    key = f"{PROBE_PREFIX}{uuid.uuid4().hex}"
+    key = f"{CHECKS_PREFIX}{uuid.uuid4().hex}"
     try:
         first = _passes(store, key, b"1", if_absent=True)
         _loses(store, key, b"2", "If-None-Match", if_absent=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.discovery.merging import (
+from modelcast.consumers.discovery.decider.merging import (
     CONFIRM_SECONDS,
     FleetView,
     LookFailed,

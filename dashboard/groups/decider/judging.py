@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelcast.dashboard.groups.looks import GroupLook, PartitionLook
-from modelcast.dashboard.groups.statuses import GroupStatus, group_rank
+from modelcast.dashboard.groups.decider.looks import GroupLook, PartitionLook
+from modelcast.dashboard.groups.decider.statuses import GroupStatus, group_rank
 
 WINDOW = 13
 """Looks that are judged together."""

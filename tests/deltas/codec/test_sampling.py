@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from modelcast.deltas import codec as delta
+from modelcast.deltas.codec import sampling
 from modelcast.deltas.codec.frames import STRONG_BELOW_BYTES
-from modelcast.deltas.publish import forecast
-from modelcast.deltas.publish.forecast import sampled_ratio
+from modelcast.deltas.codec.sampling import sampled_ratio
 
 LARGE = STRONG_BELOW_BYTES + (1 << 20)
 WORDS = np.frombuffer(b"the quick brown fox jumps over a lazy dog ", np.uint8)
@@ -44,7 +44,7 @@ def test_slow_levels_are_tried_on_samples_only_where_the_file_gets_them(
         found.append(thorough)
         return make(*args, thorough=thorough, **more)
 
-    monkeypatch.setattr(forecast.delta, "make", noted)
+    monkeypatch.setattr(sampling, "make", noted)
     new = tmp_path / "new"
     new.write_bytes(body)
     ratio = sampled_ratio(None, new, (None, None), tmp_path)

@@ -2,8 +2,10 @@
 
 import pytest
 
-from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupView, PartitionLook, group_view
-from modelcast.dashboard.groups.judging import WINDOW
+from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupView, PartitionLook
+from modelcast.dashboard.groups.decider.judging import WINDOW, group_view
+from modelcast.dashboard.groups.reader import is_table
+from modelcast.schemas.topics import Topic
 
 BEGAN_US, STEP_US = 1_700_000_000_000_000, 5_000_000
 
@@ -113,3 +115,8 @@ def test_when_it_last_read_on_is_known() -> None:
 def test_a_group_whose_offsets_kafka_keeps_to_itself_is_not_said_to_be_well() -> None:
     view = group_view([(BEGAN_US, GroupLook("g", None, (), "its offsets: not authorized"))])
     assert (view.status, view.lag_records, view.lag_seconds) == (GroupStatus.ERR, None, None)
+
+
+def test_the_copy_of_a_trackers_table_is_nothing_that_its_group_follows() -> None:
+    assert is_table("modelcast-tracker-rows-changelog")
+    assert not any(is_table(str(topic)) for topic in Topic)

@@ -55,7 +55,7 @@ class WorkerLoaded:
     parts: tuple[str, ...] = ("",)
 
 
-class WorkerLink(asyncio.Protocol):
+class WorkerChannel(asyncio.Protocol):
     """One worker. ``gone`` is done once its process has ended, for whatever reason."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
@@ -80,7 +80,7 @@ class WorkerLink(asyncio.Protocol):
         self.promised_bytes = 0  # memory that the load needs, until it is loaded
 
     @classmethod
-    async def start(cls, artifacts: ArtifactSourceFactory, *, load_nice: int) -> "WorkerLink":
+    async def start(cls, artifacts: ArtifactSourceFactory, *, load_nice: int) -> "WorkerChannel":
         """Start a worker process. Call it on the loop's own thread, which must outlive the worker."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -94,10 +94,10 @@ class WorkerLink(asyncio.Protocol):
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
-        link = cls(process)
-        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
-        link._send(FrameKind.PREPARE, pickle.dumps(artifacts))
-        return link
+        channel = cls(process)
+        await asyncio.get_running_loop().create_unix_connection(lambda: channel, sock=ours)
+        channel._send(FrameKind.PREPARE, pickle.dumps(artifacts))
+        return channel
 
     @property
     def pid(self) -> int:

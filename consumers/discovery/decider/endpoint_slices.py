@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelcast.consumers.discovery.merging import unique_pods
+from modelcast.consumers.discovery.decider.merging import unique_pods
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 
 _FAMILIES = {"IPv4": 0, "IPv6": 1, "FQDN": 2}

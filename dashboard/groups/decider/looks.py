@@ -50,12 +50,3 @@ class GroupLook:
     members: int | None
     partitions: tuple[PartitionLook, ...]
     error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupsLook:
-    """All groups at one time (UTC microseconds, this machine's clock). ``error``: why none could be looked at."""
-
-    at_us: int
-    groups: tuple[GroupLook, ...]
-    error: str = ""

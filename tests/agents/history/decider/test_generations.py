@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from modelcast.agents.history.generations import Generations
+from modelcast.agents.history.decider.generations import Generations
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.history.generation import (
     GenerationRecord,
@@ -33,12 +33,12 @@ def done(region: str, seconds: float = 5.0, **changes: object) -> RegionState:
 class Scene:
     def __init__(self) -> None:
         self.records: list[GenerationRecord] = []
-        self.generations = Generations(self.records.append)
+        self.generations = Generations()
         self.before: VersionState | None = None
 
     def say(self, *rows: RegionState) -> None:
         said = state("ranker", rows)
-        self.generations.said(said, self.before, NOW)
+        self.records += self.generations.said(said, self.before, NOW)
         self.before = said
 
     @property

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BOTO3, OWN = "boto3", "our own client"
-NOTHING = "probes/nothing"
+NOTHING = "checks/nothing"
 
 
 @dataclass(frozen=True, slots=True)
-class Roads:
+class ClientAnswers:
     """What came of trying.
 
     Attributes:
-        answers: by road; None: the store answered.
+        answers: by client; None: the store answered.
         host: which the URLs of the bucket name.
         other_style: "path" or "virtual", if the store answered only when the bucket was named that way; else "".
     """
@@ -36,13 +36,13 @@ class Roads:
     other_style: str = ""
 
 
-def try_roads(store: S3Store) -> Roads:
-    """Ask the store for what changes nothing, by every road.
+def try_clients(store: S3Store) -> ClientAnswers:
+    """Ask the store for what changes nothing, by every client.
 
     Raises:
         ModelcastError: there are no credentials, or the CA bundle can't be read.
     """
-    clients, direct, bucket = store.roads()
+    clients, direct, bucket = store.both_clients()
     url = clients.plain.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "x"})
     host = urlsplit(url).netloc
     answers: dict[str, ModelcastError | None] = {BOTO3: _listed(clients.plain, bucket, store.name)}
@@ -50,7 +50,7 @@ def try_roads(store: S3Store) -> Roads:
         answers[OWN] = _sent(direct, store.name)
     style: Literal["path", "virtual"] = "path" if host.startswith(f"{bucket}.") else "virtual"
     other = any(answers.values()) and _listed(_styled(clients, style), bucket, store.name) is None
-    return Roads(answers, host, style if other else "")
+    return ClientAnswers(answers, host, style if other else "")
 
 
 def _listed(client: "S3Client", bucket: str, subject: str) -> ModelcastError | None:

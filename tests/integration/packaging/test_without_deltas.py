@@ -117,13 +117,13 @@ def test_publishing_and_fetching_pass_their_tests(tree: Path) -> None:
     assert "passed" in done.stdout or "100%" in done.stdout
 
 
-@pytest.mark.road
+@pytest.mark.without_deltas
 @pytest.mark.integration
 @pytest.mark.timeout(1800)
 def test_every_test_but_those_of_deltas_passes(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of ``make test``. What is about deltas by nature is skipped, says so, and is counted here."""
     results = tmp_path / "results.xml"
-    lane = ("-m", "not real and not soak and not road", "-n", JOBS, "--dist", "loadfile")
+    lane = ("-m", "not real and not soak and not without_deltas", "-n", JOBS, "--dist", "loadfile")
     itself = f"--ignore={Path(__file__).relative_to(ROOT)}"  # it would make such a copy of the copy
     options = ("-q", "-p", "no:cacheprovider", "-o", "timeout=400", f"--junitxml={results}")
     variables = {"CI": "", "MODELCAST_SIMULATION_SEEDS": WORLDS}

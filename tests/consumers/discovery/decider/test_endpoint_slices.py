@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.consumers.discovery.kubernetes.slices import PodPort, pods_of
+from modelcast.consumers.discovery.decider.endpoint_slices import PodPort, pods_of
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 from tests.consumers.discovery.api_server import Slice, a_slice, endpoint
 

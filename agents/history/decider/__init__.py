@@ -1,0 +1,1 @@
+"""What is recorded of what the tracker reports, and when a generation is over. Pure."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.support.lanes import often
 
 SEED = 20_260_101
-PAYLOADS = often(100_000, 20_000)
-SCHEMAS = often(4_000, 800)
+PAYLOADS = often(100_000, 10_000)
+SCHEMAS = often(4_000, 400)
 
 
 def _tally(module: str, count: int, deadline_seconds: float) -> dict[str, int]:

@@ -24,7 +24,7 @@ from tests.support.lanes import often
 from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights, write
 
 Files = tuple[Path, Path, bytes]
-FLIPS = often(1_000, 250)
+FLIPS = often(1_000, 100)
 
 
 @pytest.fixture(scope="module")

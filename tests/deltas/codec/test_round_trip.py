@@ -96,21 +96,21 @@ def there_and_back(old: bytes, new: bytes, folder: Path, **options: object) -> d
     return info
 
 
-@settings(max_examples=often(150, 50), deadline=None)
+@settings(max_examples=often(150, 25), deadline=None)
 @given(pairs())
 def test_any_two_tensor_files(pair: tuple[bytes, bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         there_and_back(*pair, Path(folder))
 
 
-@settings(max_examples=often(60, 25), deadline=None)
+@settings(max_examples=often(60, 15), deadline=None)
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_any_two_files(old: bytes, new: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         there_and_back(old, new, Path(folder))
 
 
-@settings(max_examples=often(40, 20), deadline=None)
+@settings(max_examples=often(40, 10), deadline=None)
 @given(pairs())
 def test_any_whole_without_a_base(pair: tuple[bytes, bytes]) -> None:
     with tempfile.TemporaryDirectory() as name:

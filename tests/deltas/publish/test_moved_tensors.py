@@ -121,24 +121,14 @@ def check_rebuilds(store: MemoryStore, done: Publication, old: Path, new: Path, 
 @pytest.mark.parametrize(
     ("layers", "before", "after"),
     [
-        (INSERTED, "model.data", "model.data"),
-        (REORDERED, "model.data", "model.data"),
-        (INSERTED, "model.data", "weights.bin"),
-        (INSERTED, "old.data", "new.data"),
-        (RENAMED, "model.data", "model.data"),
-        (LAYERS, "model.data", ""),
-        (LAYERS, "", "model.data"),
-        (INSERTED, "", "model.data"),
-    ],
-    ids=[
-        "inserted",
-        "reordered",
-        "renamed",
-        "renamed-alike",
-        "tensors-renamed",
-        "moved-in",
-        "moved-out",
-        "moved-out-inserted",
+        pytest.param(INSERTED, "model.data", "model.data", id="inserted"),
+        pytest.param(REORDERED, "model.data", "model.data", id="reordered", marks=pytest.mark.soak),
+        pytest.param(INSERTED, "model.data", "weights.bin", id="renamed", marks=pytest.mark.soak),
+        pytest.param(INSERTED, "old.data", "new.data", id="renamed-alike"),
+        pytest.param(RENAMED, "model.data", "model.data", id="tensors-renamed"),
+        pytest.param(LAYERS, "model.data", "", id="moved-in"),
+        pytest.param(LAYERS, "", "model.data", id="moved-out", marks=pytest.mark.soak),
+        pytest.param(INSERTED, "", "model.data", id="moved-out-inserted"),
     ],
 )
 def test_weights_that_moved_cost_a_region_what_a_delta_of_the_folders_costs(
@@ -264,7 +254,14 @@ def test_an_origin_that_will_not_give_the_old_model_costs_only_bytes(
     assert done.notes == ()
 
 
-@pytest.mark.parametrize("lie", ["beyond the end", "all at the start", "swapped", "outside", "no protobuf"])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "beyond the end",
+        *(pytest.param(each, marks=pytest.mark.soak) for each in ("all at the start", "swapped", "outside")),
+        "no protobuf",
+    ],
+)
 def test_an_old_model_that_lies_costs_bytes_but_never_a_wrong_file(
     lie: str, publish: Publish, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,7 @@ def test_killed_at_each_step_and_run_again_there_is_one_entry(
     path.write_bytes(os.urandom(size))
     other.write_bytes(b"published meanwhile")
     killed_after_claim = 0
-    for step in range(1, STEPS_MAX, often(1, 3)):
+    for step in range(1, STEPS_MAX, often(1, 5)):
         url = f"s3://{bucket}/{step}"
         settings = Settings(
             stores={"origin": StoreSettings(url=url, endpoint_url=s3.endpoint_url)},

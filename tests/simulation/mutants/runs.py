@@ -17,7 +17,26 @@ from tests.simulation.run import Outcome, run_seed
 ALL_MUTANTS = {mutant.name: mutant for mutant in (*MUTANTS, *SHELL_MUTANTS, *TRACKER_MUTANTS, *ROLLOUT_MUTANTS)}
 SEEDS_MAX = 50
 """In which each must be noticed."""
-LOOKED_AT_FIRST: dict[str, int] = {}
+LOOKED_AT_FIRST = {
+    "hash check of the region": 3,
+    "hash check of the pod": 8,
+    "read-back": 4,
+    "epoch check of the state": 5,
+    "generation compare of the region": 4,
+    "mercy for a log read before the claim": 14,
+    "generation compare of the pod": 9,
+    "sleep check of a claim": 28,
+    "one call on the state object at a time": 1,
+    "mercy for refused requests": 10,
+    "mercy for what serves elsewhere": 36,
+    "chain of the log": 13,
+    "digest of what an entry says": 5,
+    "proof that the newest entry stands": 16,
+    "whole reading before an alarm ends": 8,
+    "comparison before an alarm ends": 4,
+    "memory of what was accepted": 4,
+    "bounds of a rollover": 4,
+}
 """By the name of a mutant: a world in which it was noticed soon (``python -m tests.simulation --mutants``).
 
 Only an order of looking: a change of the product may make another world of a seed, and then the others are looked at.

@@ -98,7 +98,7 @@ def pytest_runtest_makereport(item, call):
 """
 
 
-@pytest.mark.parametrize("jobs", ["0", "1"])
+@pytest.mark.parametrize("jobs", [pytest.param("0", marks=pytest.mark.soak), "1"])
 def test_what_takes_more_than_a_minute_is_named_in_the_last_lines_and_fails_nothing(tmp_path: Path, jobs: str) -> None:
     file = tmp_path / "test_sample.py"
     file.write_text(SLOW)

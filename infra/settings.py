@@ -22,8 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from modelcast.infra.settings_dashboard import DashboardSettings
 from modelcast.infra.settings_fleets import FleetSettings
-from modelcast.infra.settings_models import ModelSettings
-from modelcast.infra.settings_publish import PublishSettings
+from modelcast.infra.settings_publish import ModelSettings, PublishSettings
 from modelcast.infra.settings_rollovers import RegionRolloverSettings
 from modelcast.infra.settings_section import Section
 from modelcast.infra.urls import check_url

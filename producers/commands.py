@@ -224,9 +224,8 @@ class Commander(LogWriter):
             raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
         origin = self._connected()
         if self._dry_run:
-            return self._write(
-                origin, AuditNote(), kind, model, targets, reason, asker, alias, expected_generation, more
-            )
+            note = AuditNote()
+            return self._write(origin, note, kind, model, targets, reason, asker, alias, expected_generation, more)
         with self._audit(origin).of(asker, kind.lower(), model, reason=reason) as note:
             return self._write(origin, note, kind, model, targets, reason, asker, alias, expected_generation, more)
 

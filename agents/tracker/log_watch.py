@@ -6,11 +6,11 @@ from typing import Protocol
 
 import structlog
 
-from modelcast.agents.tracker.acks.newcomers import Newcomers
 from modelcast.agents.tracker.decider.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.agents.tracker.decider.silence import Silence
 from modelcast.agents.tracker.ports import TrackerPorts
+from modelcast.infra.registry.newcomers import Newcomers
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.registry.shared_listing import SharedListing
 from modelcast.infra.telemetry.metrics import LOG_READ_SECONDS

@@ -108,7 +108,7 @@ ORIGIN_ROLES: Sequence[Role] = (
         "operator",
         _READS_REGISTRY
         | _READS_ARTIFACTS
-        | _needs(get=["history/", "rollouts/", "audit/"], put=["registry/", "audit/"]),
+        | _needs(get=["history/", "audit/", "rollouts/"], put=["registry/", "audit/"]),
         _POLICY.format("operator"),
     ),
     Role(

@@ -39,7 +39,7 @@ from modelcast.consumers.fetch.transfer.objects import here_bytes
 from modelcast.consumers.fetch.transfer.rate_limit import RateLimit
 from modelcast.consumers.fetch.transfer.retry import retried
 from modelcast.consumers.fetch.transfer.throughput import Throughput
-from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
+from modelcast.consumers.fetch.verified_prefix import VerifiedPrefix
 
 __all__ = [
     "LEASE_FROM_BYTES",

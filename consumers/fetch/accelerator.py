@@ -12,7 +12,7 @@ from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.planning.bandwidth import LinkSpeeds
 from modelcast.consumers.fetch.planning.candidates import BaseCandidates
 from modelcast.consumers.fetch.planning.steps import Source, Step
-from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
+from modelcast.consumers.fetch.verified_prefix import VerifiedPrefix
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 

@@ -1,3 +1,12 @@
 """The registry log in the origin store: reading it, claiming its next entry, the schemas beside it, the audit."""
 
-__all__ = ["audit_trail", "claim", "newer_records", "reader", "restore_id", "schema_lookup", "shared_listing"]
+__all__ = [
+    "audit_trail",
+    "claim",
+    "newcomers",
+    "newer_records",
+    "reader",
+    "restore_id",
+    "schema_lookup",
+    "shared_listing",
+]

@@ -11,7 +11,7 @@ from modelcast.consumers.fetch.region.write_through import WriteThrough
 from modelcast.consumers.fetch.transfer.download import Download
 from modelcast.consumers.fetch.transfer.objects import here_bytes
 from modelcast.consumers.fetch.transfer.throughput import Throughput
-from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
+from modelcast.consumers.fetch.verified_prefix import VerifiedPrefix
 
 
 class IncomingFiles:

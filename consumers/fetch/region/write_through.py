@@ -15,7 +15,7 @@ import structlog
 
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.region.bucket import UPLOADERS, RegionalBucket
-from modelcast.consumers.fetch.transfer.verified_prefix import LOOK_SECONDS, VerifiedPrefix
+from modelcast.consumers.fetch.verified_prefix import LOOK_SECONDS, VerifiedPrefix
 from modelcast.infra.ablation import WRITE_THROUGH, without
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import FileEntry

@@ -22,7 +22,7 @@ from modelcast.consumers.fetch.transfer.readers import at_once
 from modelcast.consumers.fetch.transfer.reading import Reading, SpanListener
 from modelcast.consumers.fetch.transfer.spans import FileSpan
 from modelcast.consumers.fetch.transfer.target import Target
-from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
+from modelcast.consumers.fetch.verified_prefix import VerifiedPrefix
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.ports import ObjectStore
 

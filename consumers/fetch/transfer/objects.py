@@ -18,7 +18,7 @@ from modelcast.consumers.fetch.transfer.readers import at_once
 from modelcast.consumers.fetch.transfer.reading import ObjectReplaced, Reading
 from modelcast.consumers.fetch.transfer.spans import Span
 from modelcast.consumers.fetch.transfer.target import Target
-from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
+from modelcast.consumers.fetch.verified_prefix import VerifiedPrefix
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from modelcast.agents.tracker.acks.newcomers import Newcomers
 from modelcast.agents.tracker.acks.reports import Reports
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider import rows, snapshots
@@ -15,6 +14,7 @@ from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.judging import Judging
+from modelcast.infra.registry.newcomers import Newcomers
 from modelcast.infra.registry.shared_listing import SharedListing
 from modelcast.schemas.records import ModelAck
 from tests.simulation.actors.tracker import TrackerWorker

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from modelcast.agents.tracker.acks import newcomers
+from modelcast.infra.registry import newcomers
 from modelcast.infra.registry.shared_listing import LISTING_SECONDS_MIN
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode

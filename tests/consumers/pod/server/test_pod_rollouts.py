@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -52,6 +54,12 @@ def users_of(share: int, count: int) -> tuple[list[str], list[str]]:
         if min(map(len, found)) >= count:
             break
     return found[0][:count], found[1][:count]
+
+
+def stands_still(process: psutil.Process) -> bool:
+    """Whether all threads of a process that was suspended have noticed."""
+    stats = [path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 @dataclass
@@ -178,6 +186,7 @@ async def test_a_candidate_that_hangs_delays_only_its_users_and_the_control_answ
     control_users, candidate_users = users_of(5000, 4)
     await driver.apply_traffic(shares(5000, 1, slow_us=1000))
     candidate.suspend()
+    await until_async(lambda: stands_still(candidate), "each of its threads has stopped")
     asked = [asyncio.create_task(as_user(http, pod, user)) for user in candidate_users]
     for user in control_users:
         assert (await as_user(http, pod, user))[:2] == (200, "1")

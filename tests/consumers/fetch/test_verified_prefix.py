@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
+from modelcast.consumers.fetch.verified_prefix import VerifiedPrefix
 from tests.consumers.fetch.publishing import MIB
 
 

@@ -203,7 +203,7 @@ class Pod:
         old, new = control.serving, candidate.serving
         assert new is not None
         kept = old.order if old else None
-        control.accepted, candidate.accepted = fence.promotion_of(order, kept, candidate.accepted)
+        control.accepted, candidate.accepted = fence.accepted_by_promotion(order, kept, candidate.accepted)
         if self.world.fault("pod crashed after its promise", self.region):
             self.crash("after its promise")
             return

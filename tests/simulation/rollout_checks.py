@@ -179,11 +179,9 @@ def _is_over(grant: object) -> bool:
     return getattr(grant, "phase", None) is not RolloutPhase.PROMOTED
 
 
-def picture_of(pod: Pod) -> object:
-    """What a restart of everything must leave as it is."""
-    serving, table = pod.candidate.serving, pod.kept.table
-    shares = (table.rollout, table.share) if table is not None and table.share else None
-    return serving and serving.order.manifest_digest, shares
+def picture_of(pod: Pod) -> str:
+    """What a restart of everything must leave as it is: the candidate that a pod holds."""
+    return pod.candidate.serving.order.manifest_digest if pod.candidate.serving else ""
 
 
 def _memory(region: Region) -> Memory | None:

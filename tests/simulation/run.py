@@ -126,7 +126,9 @@ def _picture(world: World) -> dict[str, object]:
         refused = {q.manifest_digest for q in memory.quarantined} if memory else set()
         # What is damaged at the origin may have been served from memory alone: then its last bytes go in the restart.
         judged = {q for q in memory.quarantined if world.origin.is_intact(q.manifest_digest)} if memory else set()
-        picture[region.name] = memory and (memory.accepted_generation, memory.served, judged, memory.cut)
+        picture[region.name] = memory and (memory.accepted_generation, memory.served, judged)
+        if memory and memory.cut:  # a candidate that is still tried may be cut off later, too
+            picture[f"the cut of {region.name}"] = memory.cut
         for pod in region.pods:
             order = pod.serving.order if pod.serving else None
             aspired = world.truth.aspiration(region.name).manifest_digest

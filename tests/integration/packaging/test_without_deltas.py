@@ -36,7 +36,7 @@ NEEDS_DELTAS = "needs deltas"
 """How the reasons begin of what is skipped where they are not installed."""
 NEEDING_DELTAS_MAX = 5
 """So few tests outside ``tests/deltas`` may be about deltas."""
-TESTED_MIN = 2800
+TESTED_MIN = 5000
 """So many tests run without deltas at least: a copy that collects nothing proves nothing."""
 JOBS = "4"
 """As many as ``make test`` has."""

@@ -36,6 +36,17 @@ LOOKED_AT_FIRST = {
     "comparison before an alarm ends": 4,
     "memory of what was accepted": 4,
     "bounds of a rollover": 4,
+    "minimum healthy of a rollover": 20,
+    "hold of a worker that stops": 5,
+    "end of settling when partitions move on": 7,
+    "timer of the tracker": 11,
+    "another try after a claim that failed": 3,
+    "guard against answers after the takeover": 2,
+    "fair queue of the tracker": 35,
+    "waiting for a save that is late": 9,
+    "forgetting of pods that left": 3,
+    "news of pods": 1,
+    "order of snapshots": 1,
 }
 """By the name of a mutant: a world in which it was noticed soon (``python -m tests.simulation --mutants``).
 

@@ -11,7 +11,7 @@ from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.state_parts import StateParts
 from modelcast.agents.region.traffic.decider import absorb_traffic, shares
 from tests.simulation.actors.rollouts import ROLLOUTS
-from tests.simulation.invariants import CONVERGES, RESTART_CHANGES_NOTHING
+from tests.simulation.invariants import CLEAN_IN_TIME, CONVERGES, RESTART_CHANGES_NOTHING
 from tests.simulation.mutants.checks import Mutant
 from tests.simulation.rollout_checks import CONTROL_THERE, CUT_STAYS, GRANTED, NO_WAY_BACK
 
@@ -62,7 +62,7 @@ ROLLOUT_MUTANTS = (
     Mutant("look at what serves beside a candidate", _without_a_look_at_what_serves_beside,
            frozenset({CONTROL_THERE}), (ROLLOUTS, "pod crashed", "pod comes", "load slow")),
     Mutant("plan for a silent controller", _without_a_plan_for_silence, frozenset({NO_WAY_BACK}), (ROLLOUTS,)),
-    Mutant("letting go of candidates", _without_letting_go, frozenset({CONVERGES}), (ROLLOUTS,)),
+    Mutant("letting go of candidates", _without_letting_go, frozenset({CONVERGES, CLEAN_IN_TIME}), (ROLLOUTS,)),
     Mutant("memory of rollouts", _without_memory_of_rollouts, frozenset({RESTART_CHANGES_NOTHING, CUT_STAYS}),
            (ROLLOUTS, "worker crashed")),
 )  # fmt: skip

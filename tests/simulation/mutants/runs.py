@@ -47,6 +47,9 @@ LOOKED_AT_FIRST = {
     "forgetting of pods that left": 3,
     "news of pods": 1,
     "order of snapshots": 1,
+    "cut of the owner before": 8,
+    "plan for a silent controller": 11,
+    "memory of rollouts": 2,
 }
 """By the name of a mutant: a world in which it was noticed soon (``python -m tests.simulation --mutants``).
 

@@ -38,7 +38,7 @@ NEEDING_DELTAS_MAX = 5
 """So few tests outside ``tests/deltas`` may be about deltas."""
 TESTED_MIN = 5000
 """So many tests run without deltas at least: a copy that collects nothing proves nothing."""
-JOBS = "4"
+JOBS = "5"
 """As many as ``make test`` has."""
 WORLDS = "20"
 """So many simulated worlds: they hold no accelerator, so that with deltas they are the same, seed by seed."""

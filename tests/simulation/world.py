@@ -28,13 +28,13 @@ from tests.simulation.actors.process import Process
 from tests.simulation.actors.publisher import Publishers
 from tests.simulation.actors.region import Region
 from tests.simulation.actors.rewriting import Rewriting
-from tests.simulation.actors.rollouts import Rollouts
 from tests.simulation.actors.tracker import Trackers
 from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
 from tests.simulation.deadlines import Deadlines
 from tests.simulation.faults import FLEET_STROKES, GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
+from tests.simulation.rollout_users import Rollouts
 from tests.simulation.rollovers import drawn_policy
 from tests.simulation.time.scheduler import Scheduler
 

@@ -63,6 +63,7 @@ class StateParts:
         self.turn = StateTurn()
         self._state = state
         self._whole: Memory | None = None  # as it was written or read last
+        self._serving: Memory | None = None  # what was to be written last of what serves: that may land late
         self._candidate: CandidatePart | None = None
         self._cut: Cut | None = None
 
@@ -88,6 +89,7 @@ class StateParts:
 
     def save(self, memory: Memory) -> Memory:
         """See ``OwnedState.save``. The other parts are written as they were saved last, whatever ``memory`` has."""
+        self._serving = memory
         return self._known(self._state.save(replace(memory, candidate=self._candidate, cut=self._cut)))
 
     def check(self, epoch_seen: int = 0) -> Memory:
@@ -106,6 +108,9 @@ class StateParts:
 
     def _write(self) -> Memory:
         whole = self._whole if self._whole is not None else self._state.check()
+        serving = self._serving
+        if serving is not None and serving.accepted_generation >= whole.accepted_generation:
+            whole = replace(serving, epoch=whole.epoch, owner=whole.owner)
         return self._known(self._state.save(replace(whole, candidate=self._candidate, cut=self._cut)))
 
     def _known(self, memory: Memory) -> Memory:

@@ -12,6 +12,8 @@ from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
 from modelcast.agents.region.ownership.state_parts import CandidateState, StateParts, StateTurn
 from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
+from modelcast.schemas.errors import StoreUnavailable
+from modelcast.schemas.ports import ObjectInfo
 from tests.agents.region.words import MODEL, REGION, REGISTRY, digest
 
 HELD = Held(3, 2, digest(2), "manifests/2", 10)
@@ -38,6 +40,27 @@ def test_each_write_carries_the_newest_of_every_part() -> None:
     assert part.epoch == whole.epoch == 1
     parts.save_candidate(None)
     assert (lying(store).candidate, lying(store).accepted_generation) == (None, 9)
+
+
+def test_a_write_of_another_part_never_takes_back_one_that_was_not_answered() -> None:
+    class Unsure(MemoryStore):
+        lands_unheard = False
+
+        def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
+            info = super().put(key, body, if_absent=if_absent, if_match=if_match)
+            if self.lands_unheard:
+                raise StoreUnavailable("timed out")
+            return info
+
+    store = Unsure()
+    parts = StateParts(OwnedState(store, MODEL, REGION, "me"))
+    control = parts.claim(REGISTRY)
+    store.lands_unheard = True
+    with pytest.raises(StoreUnavailable):
+        parts.save(replace(control, accepted_generation=9))
+    store.lands_unheard = False
+    parts.save_cut(CUT)
+    assert (lying(store).accepted_generation, lying(store).cut) == (9, CUT)
 
 
 def test_who_takes_over_has_every_part() -> None:

@@ -159,6 +159,8 @@ class Checks:
     def state_written(self, region: Region, old: Memory | None, new: Memory) -> None:
         """The state object has changed."""
         check_model(self.world, new.owner, new.model)
+        if new.cut is not None and (old is None or old.cut != new.cut):
+            self.rollouts.cut_kept(region, new.cut.rollout)
         if old is None:
             return
         if new.epoch < old.epoch or (new.epoch == old.epoch and new.owner != old.owner):

@@ -41,6 +41,7 @@ class RolloutChecks:
         self._granted: defaultdict[tuple[str, str], int] = defaultdict(int)  # most ever, by rollout and region
         self._lowered_at: dict[tuple[str, str], float] = {}  # when the log last granted less than before
         self._cuts: dict[tuple[str, str], float] = {}  # when a worker cut a rollout off, by rollout and region
+        self._acted: set[tuple[str, str]] = set()  # what a worker has cut off, whether or not that is kept yet
         self._out: set[tuple[str, Pod]] = set()  # pods that have obeyed a cut
 
     def claimed(self) -> None:
@@ -56,6 +57,10 @@ class RolloutChecks:
                 self._lowered_at[key] = world.now
             self._granted[key] = max(self._granted[key], ceiling)
             self._end_cuts(region)
+
+    def cut_kept(self, region: Region, rollout: str) -> None:
+        """The region's state object has a cut: from here on every owner knows it."""
+        self._cuts.setdefault((rollout, region.name), self.world.now)
 
     def _end_cuts(self, region: Region) -> None:
         """A person has resumed the rollout, or another one has begun."""
@@ -92,7 +97,7 @@ class RolloutChecks:
         grant = world.truth.grant(pod.region.name)
         less = key in self._lowered_at or grant is None or grant.rollout != after.rollout
         blind = grant is not None and grant.plan.blind is Blind.ZERO
-        if not less and not blind and key not in self._cuts:
+        if not less and not blind and key not in self._acted:
             world.checks.broken(NO_WAY_BACK, f"{pod.name} goes from {before.share} to {after.share}")
 
     def pod_is_blank(self, pod: Pod) -> None:
@@ -109,7 +114,7 @@ class RolloutChecks:
         if after.cut is not None and after.cut != before.cut:
             self.world.trace(worker.name, f"CUTS {after.cut.rollout}: {after.cut.reason}")
             self.world.stats["check: a candidate was cut off"] += 1
-            self._cuts.setdefault((after.cut.rollout, worker.region.name), self.world.now)
+            self._acted.add((after.cut.rollout, worker.region.name))
             self.world.rollouts.cut_off(worker)
 
     def stepped(self, worker: Worker, before: Replica, event: Event, after: Replica,

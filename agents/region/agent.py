@@ -30,6 +30,7 @@ from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
 from modelcast.schemas.names import MODEL_PATTERN
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.topics import partition_of
+from modelcast.schemas.traffic.readiness import LEVEL_NEEDED
 
 TROUBLE_SECONDS = 2.0
 """How often the registry is looked for while there is none or it can't be read."""
@@ -190,17 +191,20 @@ class RegionAgent:
         """Models that this worker reconciles."""
         return sum(1 for r in self._reconcilers.values() if r.replica is not None)
 
+    @property
+    def rollouts(self) -> str:
+        """The level of rollouts that this worker and all its pods can do; else why they can't, for people."""
+        for reconciler in self._reconcilers.values():
+            views = reconciler.replica.pods if reconciler.replica is not None else {}
+            for name, view in views.items():
+                if view.reading is not None and not view.reading.lanes:
+                    return f"pod {name} ({view.reading.kind or 'of unknown kind'}) holds one version of a model"[:200]
+        return str(LEVEL_NEEDED)
+
     def digests_kept(self) -> frozenset[str]:
         """Manifest digests that must stay on the disk: what is aspired, staged or served. Any thread may ask."""
-        kept: set[str] = set(self._kept_by_others.digests)
-        for reconciler in list(self._reconcilers.values()):
-            if (replica := reconciler.replica) is None:
-                continue
-            held = (replica.facts.saved.staged, replica.facts.saved.served)
-            kept |= {h.manifest_digest for h in held if h}
-            known = replica.facts.aspiration
-            kept |= {u.artifact.manifest_digest for u in (known.update, known.staged) if u} if known else set()
-        return frozenset(kept)
+        kept = (reconciler.digests_kept() for reconciler in list(self._reconcilers.values()))
+        return self._kept_by_others.digests.union(*kept)
 
     def versions(self, model: str) -> dict[int, str]:
         """The manifest digests of a model's versions, as far as its log was read. Any thread may ask."""

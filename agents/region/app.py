@@ -33,6 +33,13 @@ def build_app(settings: Settings, region: str, agent: RegionAgent, intake: Updat
             appended_us = round(message.timestamp * 1_000_000)
             intake.take(Heard(message.value or b"", message.key or b"", message.partition, message.offset, appended_us))
 
+    shares = app.topic(Topic.TRAFFIC_STATE.value, schema=BYTES, partitions=MODEL_PARTITIONS)
+
+    @app.agent(shares, concurrency=1, name=f"region-{region}-shares")
+    async def tables(stream: StreamT[bytes]) -> None:
+        async for event in stream.events():
+            intake.take_shares(event.message.key or b"")
+
     @app.on_partitions_assigned.connect
     async def on_assigned(sender: Any, /, *args: Any, **_: Any) -> None:
         assigned: set[TP] = args[0]

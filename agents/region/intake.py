@@ -21,6 +21,7 @@ from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, UnknownSchema
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.statements import read_stated
+from modelcast.schemas.names import MODEL_PATTERN
 from modelcast.schemas.probes import PROBE_KEYS, Probe, is_probe
 from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.topics import Topic, partition_of
@@ -119,6 +120,13 @@ class UpdateIntake:
             self._refuse(heard, error.reason, error.message)
             return
         self._wake(heard, stated)
+
+    def take_shares(self, key: bytes) -> None:
+        """The controller of rollouts has said something about the model that ``key`` names: a hint to look."""
+        if MODEL_PATTERN.fullmatch(model := key.decode("ascii", "replace")):
+            reconciler = self._owners.reconciler(model)
+            if reconciler is not None:
+                reconciler.controller_heard()
 
     def _take_probe(self, heard: Heard) -> None:
         """It is answered, and wakes nothing."""

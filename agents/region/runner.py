@@ -28,6 +28,8 @@ from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.reporting.spans import SpanOutbox, SpanSteps
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.agents.region.shell.ports import RegionPorts
+from modelcast.agents.region.traffic.ports import TrafficPorts
+from modelcast.agents.region.traffic.tables import OriginTables
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.agent_connection import agent_connection
@@ -85,7 +87,8 @@ class _Worker:
         self._outbox = Outbox(settings, f"region {region} worker {name}")
         self._origin_reads = ThreadPoolExecutor(ORIGIN_READ_THREADS, thread_name_prefix="origin-reads")
         self._fleets = RegionFleets(here, own, self._pods_changed)
-        self._watch = RegistryWatch(BreakerStore(origin), own)
+        watched = BreakerStore(origin)
+        self._watch = RegistryWatch(watched, own)
         self._spans, steps = span_sink("modelcast-region", os.environ), LoggedSteps()
         spoken = SpanOutbox(self._outbox, self._spans) if self._spans else self._outbox
         self._reporter = SnapshotReporter(spoken, name, here.report_seconds)
@@ -102,6 +105,7 @@ class _Worker:
             origin_reads=self._origin_reads,
             load_seconds_max=here.pod_timeout_seconds,
             roster=self._fleets.roster,
+            traffic=TrafficPorts(OriginTables(watched), self._outbox, name),
             observer=SpanSteps(self._spans, region, steps) if self._spans else steps,
         )
         self._agent = RegionAgent(

@@ -15,6 +15,7 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.topics import Topic
+from modelcast.schemas.traffic.grant import ACTIVE
 from modelcast.schemas.traffic.table import encode_table
 
 log = structlog.get_logger(__name__)
@@ -114,6 +115,8 @@ class RolloutActor:
             log.error("how a rollout stands can't be written", model=self.model, error=str(error))
             body = encode(replace(effect.state, gates=(), regions=(), why=effect.state.why[:200]))
         self._ports.outbox.send(Topic.ROLLOUT_STATE, self.model, body)
+        if self._state.table is not None and effect.state.phase in ACTIVE:  # so that regions know that somebody is here
+            self._ports.outbox.send(Topic.TRAFFIC_STATE, self.model, encode_table(self._state.table))
 
 
 def _announced(done: bool) -> None:

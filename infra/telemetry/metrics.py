@@ -73,6 +73,14 @@ ROLLOVER_STOPPED = Gauge(
     "1 while a rollover in the region was stopped, or can't go on before a person changes its bounds.",
     ("model",),
 )
+CANDIDATE_PODS = Gauge("modelcast_candidate_pods", "Pods in the region that hold a rollout's candidate.", ("model",))
+CANDIDATE_SHARE = Gauge(
+    "modelcast_candidate_share", "Part of the requests that a rollout's candidate is to have here, 0 to 1.", ("model",)
+)
+CANDIDATE_CUT = Gauge(
+    "modelcast_candidate_cut", "1 while the region has cut a candidate off by its own evidence.", ("model",)
+)
+TRAFFIC_REPORTS = Counter("modelcast_traffic_reports", "Reports on rollouts sent to Kafka.", ("model",))
 EPOCH = Gauge("modelcast_owner_epoch", "Epoch under which this worker owns the model; 0: it does not.", ("model",))
 FENCED = Counter("modelcast_fenced", "Side effects refused because a newer owner exists.", ("model",))
 ACKS = Counter("modelcast_acks", "Snapshot pages sent.", ("model",))

@@ -40,7 +40,7 @@ AIMS: dict[str, tuple[str, str, float]] = {
     "behind_cpu_percent": ("500 models behind: processor", "%", 1),
     "behind_states_per_second": ("states said again without news, a second", "", 0),
     "behind_bytes_per_second": ("what is told instead", "B/s", 5_000),
-    "quiet_cpu_percent": ("all is well and regions repeat themselves: processor", "%", 10),
+    "quiet_cpu_percent": ("all is well and regions repeat themselves: processor", "%", 5),
     "quiet_states_per_second": ("states said again without news, a second", "", 0),
     "quiet_view_writes_per_second": ("writes to the live view", "/s", 400),
     "groups_200_cpu_ms": ("a look at 200 consumer groups: processor", "ms", 100),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.infra.settings_publish import ModelSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher, RolloutCommander, rollouts
 from modelcast.schemas.errors import ExitCode, NotFound, Refused, UsageError
@@ -105,3 +106,31 @@ def test_a_dry_run_writes_nothing(commander: RolloutCommander) -> None:
     rehearsal = RolloutCommander(SETTINGS, store=commander._connected().store, announcer=Heard(), dry_run=True)
     assert rehearsal.start("fraud", 2, CANARY) is not None
     assert log(commander).head == 2
+
+
+def test_where_versions_must_earn_their_traffic_none_is_served_past_its_rollout(
+    commander: RolloutCommander, tmp_path: Path
+) -> None:
+    store = commander._connected().store
+    strict = SETTINGS.model_copy(update={"models": {"fraud": ModelSettings(rollout_only=True)}})
+    (tmp_path / "model").write_text("3")
+    with Publisher(strict, store=store, announcer=Heard()) as publisher:
+        with pytest.raises(Refused, match="earn their traffic"):
+            publisher.publish("fraud", tmp_path / "model")
+        publisher.publish("fraud", tmp_path / "model", activation=Activation.STAGED)
+        (tmp_path / "model").write_text("first")
+        assert publisher.publish("another", tmp_path / "model").version == 1, "only of that model"
+    held = RolloutCommander(strict, store=store, announcer=Heard())
+    for say in (held.activate, held.pin):
+        with pytest.raises(Refused, match="earn their traffic"):
+            say("fraud", 3)
+    held.start("fraud", 3, CANARY)
+    held.promote("fraud", reason="seen enough")
+    assert held.rollback("fraud", to=1, reason="the way back is always open") is not None
+
+
+def test_the_first_version_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    strict = SETTINGS.model_copy(update={"models": {"fraud": ModelSettings(rollout_only=True)}})
+    (tmp_path / "model").write_text("1")
+    with Publisher(strict, store=MemoryStore(), announcer=Heard()) as publisher:
+        assert publisher.publish("fraud", tmp_path / "model").version == 1

@@ -8,6 +8,7 @@ from modelcast.agents.region.decider.memory import Memory
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import VersionState
+from tests.simulation.rollout_checks import rollouts_missing
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def missing(world: World) -> list[str]:
     """What still keeps the world from being as its log says; empty when nothing does."""
     lines = [line for region in world.regions for line in _region(world, region)] + _tracker(world) + _made_up(world)
+    lines += rollouts_missing(world)
     return [*lines, "nobody has put the log right"] if world.rewriting.undecided else lines
 
 

@@ -18,12 +18,13 @@ from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.tracker.decider.fold import fold
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
-from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LANES, LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
 from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of
 from tests.simulation.comings_and_goings import check_model, check_step
+from tests.simulation.rollout_checks import RolloutChecks
 from tests.simulation.rollovers import NEVER_TOO_FEW, NEVER_TOO_MANY, too_few, too_many
 from tests.support.records.folding import may_move
 
@@ -85,7 +86,7 @@ class Checks:
         self.world = world
         self._serving: dict[Pod, Serving | None] = {}
         self._floor: Counter[Pod] = Counter()  # the generation that each pod served last
-        self._accepted: dict[Pod, tuple[int, int]] = {}  # the highest (epoch, generation) that it took an order of
+        self._accepted: dict[tuple[Pod, str], tuple[int, int]] = {}  # the highest (epoch, generation), by lane
         self._read: set[tuple[str, int | None, str, int]] = set()  # what pods really answered
         self._lies_said: dict[tuple[TrackerWorker, str], tuple[PodReport, ...]] = {}  # made of forged reports
         self._states: dict[Worker, tuple[Replica | None, State, float]] = {}  # after the last step, and when
@@ -94,6 +95,7 @@ class Checks:
         self._epochs: Counter[tuple[Worker, str]] = Counter()  # in which each process has decided last
         self._let_go: dict[tuple[Worker, str], int] = {}  # the epoch that each process gave up last
         self.failure: BaseException | None = None
+        self.rollouts = RolloutChecks(world)
 
     def broken(self, invariant: str, message: str) -> NoReturn:
         """Stop: this must not happen. Production code may catch what is raised, so ``each`` raises it again."""
@@ -131,12 +133,12 @@ class Checks:
 
     def pod_accepted(self, pod: Pod, order: LoadOrder) -> None:
         """A pod obeys an order."""
-        epoch, generation = self._accepted.get(pod, (0, 0))
+        epoch, generation = self._accepted.get((pod, order.lane), (0, 0))
         if order.epoch < epoch:
             self.broken(REPLACED_IS_POWERLESS, f"{pod.name} obeys epoch {order.epoch} after {epoch}")
         if order.epoch == epoch and order.generation < generation:
             self.broken(NEVER_BACK, f"{pod.name} obeys generation {order.generation} after {generation}")
-        self._accepted[pod] = (order.epoch, order.generation)
+        self._accepted[pod, order.lane] = (order.epoch, order.generation)
 
     def pod_crashed(self, pod: Pod) -> None:
         """What it served is gone, and that is no failure of ours."""
@@ -144,7 +146,8 @@ class Checks:
 
     def pod_is_blank(self, pod: Pod) -> None:
         """Another pod under the same name: it has promised nothing."""
-        self._accepted.pop(pod, None)
+        for lane in LANES:
+            self._accepted.pop((pod, lane), None)
         self._floor.pop(pod, None)
 
     def pod_was_read(self, pod: Pod, reading: PodReading) -> None:

@@ -13,6 +13,7 @@ from modelcast.schemas.records import Entry
 from tests.simulation.convergence import memory_of, missing
 from tests.simulation.invariants import CLEAN_IN_TIME, CONVERGES, ONCE, RESTART_CHANGES_NOTHING, Violation
 from tests.simulation.quiet_logs import only_unforeseen_errors_logged
+from tests.simulation.rollout_checks import picture_of
 from tests.simulation.world import World
 
 PEACE_SECONDS_MAX = 500.0
@@ -126,12 +127,14 @@ def _picture(world: World) -> dict[str, object]:
         # What is damaged at the origin may have been served from memory alone: then its last bytes go in the restart.
         judged = {q for q in memory.quarantined if world.origin.is_intact(q.manifest_digest)} if memory else set()
         picture[region.name] = memory and (memory.accepted_generation, memory.served, judged)
+        if memory and memory.cut:  # a candidate that is still tried may be cut off later, too
+            picture[f"the cut of {region.name}"] = memory.cut
         for pod in region.pods:
             order = pod.serving.order if pod.serving else None
             aspired = world.truth.aspiration(region.name).manifest_digest
             if not aspired or aspired in refused or not world.origin.is_intact(aspired):
                 continue  # what it served may be damaged or lost on the disk, and the region fetches it no more
-            picture[pod.name] = order and (order.version, 0 if pod.plain else order.generation)
+            picture[pod.name] = order and (order.version, 0 if pod.plain else order.generation), picture_of(pod)
     return picture
 
 

@@ -34,6 +34,7 @@ from tests.simulation.convergence import memory_of
 from tests.simulation.deadlines import Deadlines
 from tests.simulation.faults import FLEET_STROKES, GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
+from tests.simulation.rollout_users import Rollouts
 from tests.simulation.rollovers import drawn_policy
 from tests.simulation.time.scheduler import Scheduler
 
@@ -84,6 +85,7 @@ class World:
         self.redis = Redis(self)
         self.trackers = Trackers(self)
         self.rewriting = Rewriting(self)
+        self.rollouts = Rollouts(self, only)
 
     def _found_regions(self) -> None:
         rng = self.rng
@@ -100,6 +102,7 @@ class World:
         for region in self.regions:
             region.begin()
         self.trackers.begin()
+        self.rollouts.begin()
         self.after(rng.uniform(0.0, 3.0), self.publishers.act)
         self.after(self.stop_at + ACCEPTED_AFTER_PEACE_SECONDS, self.rewriting.accept)
         for _ in range(rng.randint(1, 9)):
@@ -181,6 +184,7 @@ class World:
             self.checks.broken(ONE_LOG, f"{entry.event_id} again at {entry.generation}")
         self.truth = self.truth.extend(stated)
         self.rewriting.claimed(stated)
+        self.checks.rollouts.claimed()
         if isinstance(entry, ModelUpdate):
             self.ever.add((entry.version, entry.artifact.manifest_digest))
         self.stats[f"log: {getattr(entry, 'kind', None) or entry.activation}"] += 1  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ from modelcast.agents.region.decider.absorb_pods import lost, on_broken, on_pods
 from modelcast.agents.region.decider.blame import damaged
 from modelcast.agents.region.decider.events_and_effects import (
     Contradicted,
+    ControlServes,
     Event,
     Fetched,
     FetchFailed,
@@ -26,9 +27,11 @@ from modelcast.agents.region.decider.events_and_effects import (
     Saved,
     SaveFailed,
     Tick,
+    Unloaded,
     Unreadable,
 )
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts
+from modelcast.agents.region.decider.lane import baked, on_unloaded, with_log
 from modelcast.agents.region.decider.memory import Contradiction, Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.schemas.digests import short
@@ -39,7 +42,7 @@ REASON_CHARS_MAX = 500
 
 def absorb(replica: Replica, event: Event, now: float) -> Replica:
     """The replica after ``event``."""
-    return _concluded(_taken_in(replica, event, now))
+    return baked(_concluded(_taken_in(replica, event, now)), now)
 
 
 def _concluded(replica: Replica) -> Replica:
@@ -57,7 +60,7 @@ def _concluded(replica: Replica) -> Replica:
 def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
     match event:
         case Folded():
-            return _on_folded(replica, event)
+            return _on_folded(replica, event, now)
         case Unreadable(reason):
             return replace(replica, facts=replace(replica.facts, unreadable=reason))
         case Contradicted(reason):
@@ -102,6 +105,10 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
             return replace(replica, pending=replace(replica.pending, suspects_owner=True))
         case Holding(on):
             return replace(replica, pending=replace(replica.pending, holding=on))
+        case ControlServes(digests):
+            return replace(replica, facts=replace(replica.facts, beside=digests))
+        case Unloaded():
+            return on_unloaded(replica, event, now)
         case Tick():
             return replica
 
@@ -140,7 +147,7 @@ def contradiction_of(replica: Replica, log: ModelLog) -> str:
     return f"{found}; restore it, or decide: modelcast registry accept {log.model} --reason TEXT"
 
 
-def _on_folded(replica: Replica, folded: Folded) -> Replica:
+def _on_folded(replica: Replica, folded: Folded, now: float) -> Replica:
     log, saved = folded.log, replica.facts.saved
     if log.registry_id != saved.registry_id:
         return _contradicted(replica, f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
@@ -151,15 +158,15 @@ def _on_folded(replica: Replica, folded: Folded) -> Replica:
     replica = replace(replica, pending=replace(replica.pending, suspects_log=doubted))
     if reason:
         return replica if doubted else _contradicted(replica, reason)
-    facts = replace(replica.facts, log_head=log.head, log_digest=log.digest_at(log.head))
-    aspiration = log.aspiration(saved.region)
+    facts = replace(with_log(replica.facts, log, now), log_head=log.head, log_digest=log.digest_at(log.head))
+    aspiration = facts.aspiration
+    assert aspiration is not None
     fresh = aspiration.generation > replica.generation
     released = {q for q in facts.quarantined if aspiration.released.get(q.version, 0) > q.generation}
     forgiven = {q.manifest_digest for q in released}
     facts = replace(
         facts,
         contradiction=None,
-        aspiration=aspiration,
         updates=log.updates,
         accepted_digest=log.digest_at(aspiration.generation) if aspiration.generation else "",
         quarantined=tuple(q for q in facts.quarantined if q not in released),

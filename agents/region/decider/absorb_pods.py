@@ -84,7 +84,7 @@ def lost(replica: Replica, pod: str, view: PodView, message: str, now: float) ->
     """The pod does not answer. While it loads, or before it has served for long enough, that counts as a failure."""
     gone = replace(
         view, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
-        reading_now=False, overtaken=False, loads_another="", error=message, code="",
+        reading_now=False, overtaken=False, unloading=False, loads_another="", error=message, code="",
     )  # fmt: skip
     settles_until = view.ended_at + replica.policy.rollover_of(view.traits.fleet).min_ready_seconds
     settles = view.ordered_at > NEVER and now < settles_until and replica.confirms(view)

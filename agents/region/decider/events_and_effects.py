@@ -215,6 +215,22 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlServes:
+    """What pods serve beside the candidate: by pod, the manifest digest that was read back. Of a candidate only."""
+
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """What came of an ``Unload``; ``code`` "": the pod says that it is done, which counts once it was read back."""
+
+    pod: str
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed."""
 
@@ -240,6 +256,8 @@ Event = (
     | Replaced
     | OwnershipDoubted
     | Holding
+    | ControlServes
+    | Unloaded
     | Tick
 )
 
@@ -267,6 +285,15 @@ class Load:
 
     pod: str
     order: LoadOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Have a pod let go of a candidate that no rollout needs any more; answers ``Unloaded``. Never of what serves."""
+
+    pod: str
+    epoch: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,4 +331,4 @@ class Refold:
     """Read the log now, for a higher generation than the known one exists; answers ``Folded``."""
 
 
-Effect = Fetch | CancelFetch | Load | Read | Save | Report | CheckOwner | Refold
+Effect = Fetch | CancelFetch | Load | Unload | Read | Save | Report | CheckOwner | Refold

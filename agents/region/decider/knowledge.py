@@ -64,6 +64,15 @@ class Facts:
     # When the aspired generation came how far; for people, nothing is decided by it.
     milestones: Milestones = field(default_factory=Milestones)
 
+    # Of what it is the replica: "" what serves, else the lane of a candidate. It never changes.
+    lane: str = ""
+    # What pods serve beside the candidate, by manifest digest; only of a candidate's replica.
+    beside: Mapping[str, str] = field(default_factory=dict)
+    # What the log wants to be served beside it, by manifest digest; only of a candidate's replica.
+    beside_aspired: str = ""
+    # When the way back that a promotion left loaded is given up; ``inf``: there is none.
+    bake_ends_at: float = float("inf")
+
     @property
     def alarm(self) -> str:
         """Why no log is obeyed, for people; "": one is."""
@@ -138,7 +147,7 @@ class Attempts:
 class PodView:
     """What is known of one pod, what it was asked, and what failed."""
 
-    # Its last reading; None: it was not read since it was lost.
+    # Its last reading; None: it was not read since it was lost, or let go of a candidate.
     reading: PodReading | None = None
     read_at: float = NEVER
     # It was read, or found not to answer, since we own the model. No order is given before.
@@ -150,6 +159,10 @@ class PodView:
     loading: LoadOrder | None = None
     # The pod says that it serves ``loading``; believed once it was read.
     awaits_read_back: bool = False
+    # It was asked to let go of a candidate, and has not answered.
+    unloading: bool = False
+    # It was ordered a candidate since it last let go of one.
+    owes_unload: bool = False
     reading_now: bool = False
     # The read under way began before the load answered: it proves nothing about it.
     overtaken: bool = False

@@ -5,6 +5,7 @@ and ``accepted_generation`` never falls. A pod can start from it without Kafka a
 """
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import orjson
 
@@ -67,6 +68,39 @@ class Halt:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidatePart:
+    """What is known for good of a rollout's candidate, loaded beside what serves; the fields are ``Memory``'s."""
+
+    accepted_generation: int = 0
+    accepted_digest: str = ""
+    staged: Held | None = None
+    served: Held | None = None
+    quarantined: tuple[Quarantine, ...] = ()
+    halt: Halt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The region has taken a candidate out of its pods' traffic, by its own evidence.
+
+    Attributes:
+        rollout: of which one.
+        generation: how far the log had been read; only a newer entry that starts or resumes a rollout ends the cut.
+        since_us: when the entry was written that had the rollout run (or hold) then: to resume it is a later one.
+        manifest_digest: the candidate's.
+        reason: for people.
+        at_us: when, region's clock.
+    """
+
+    rollout: str
+    generation: int
+    since_us: int
+    manifest_digest: str
+    reason: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """One model in one region. ``epoch`` 0: it was never owned."""
 
@@ -84,10 +118,33 @@ class Memory:
     log_quarantined: tuple[int, ...] = ()  # versions that the log quarantines: no pod loads them, whatever it served
     contradiction: Contradiction | None = None  # stays until the log, read from entry 1, agrees with it again
     halt: Halt | None = None  # no pod is moved to this generation any more; a higher one ends it
+    candidate: CandidatePart | None = None  # of a rollout; None: there is none, and nothing of one is left
+    cut: Cut | None = None  # no request reaches this candidate before a newer word of the log
 
     def claimed_by(self, worker: str) -> "Memory":
         """The memory with which ``worker`` takes over."""
         return replace(self, epoch=self.epoch + 1, owner=worker)
+
+    def of_candidate(self) -> "Memory":
+        """The candidate's part as a memory of its own, under the same owner and epoch."""
+        part = self.candidate or CandidatePart()
+        return Memory(
+            self.registry_id, self.model, self.region, self.epoch, self.owner,
+            part.accepted_generation, part.accepted_digest, part.staged, part.served, part.quarantined, halt=part.halt,
+        )  # fmt: skip
+
+    @property
+    def as_candidate(self) -> CandidatePart:
+        """What ``of_candidate`` was made of."""
+        return CandidatePart(
+            self.accepted_generation, self.accepted_digest, self.staged, self.served, self.quarantined, self.halt
+        )
+
+    @property
+    def digests_kept(self) -> frozenset[str]:
+        """Manifest digests that must not leave the region's disks: what is staged or served, the candidate's too."""
+        parts = (self, self.candidate) if self.candidate else (self,)
+        return frozenset(held.manifest_digest for part in parts for held in (part.staged, part.served) if held)
 
     @property
     def positions(self) -> tuple[LogPosition, ...]:
@@ -121,7 +178,7 @@ class Memory:
             if body.pop("format") != 1:
                 raise ValueError("unknown format")
             staged, served, found = body.pop("staged"), body.pop("served"), body.pop("contradiction")
-            halt = body.pop("halt")
+            halt, candidate, cut = body.pop("halt"), body.pop("candidate"), body.pop("cut")
             quarantined = tuple(Quarantine(**q) for q in body.pop("quarantined"))
             log_quarantined = tuple(body.pop("log_quarantined"))
             return cls(
@@ -132,6 +189,8 @@ class Memory:
                 quarantined=quarantined,
                 contradiction=Contradiction(**found) if found else None,
                 halt=Halt(**halt) if halt else None,
+                candidate=_candidate(candidate) if candidate else None,
+                cut=Cut(**cut) if cut else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ContentError(
@@ -139,3 +198,13 @@ class Memory:
                 subject=key,
                 hint="restore the object from the bucket's history; remove it only if every pod was cleared too",
             ) from None
+
+
+def _candidate(body: dict[str, Any]) -> CandidatePart:
+    staged, served, halt = body.pop("staged"), body.pop("served"), body.pop("halt")
+    return CandidatePart(
+        **body | {"quarantined": tuple(Quarantine(**q) for q in body.pop("quarantined"))},
+        staged=Held(**staged) if staged else None,
+        served=Held(**served) if served else None,
+        halt=Halt(**halt) if halt else None,
+    )

@@ -13,6 +13,7 @@ from modelcast.agents.region.decider.events_and_effects import (
     Save,
 )
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
+from modelcast.agents.region.decider.lane import plan_unloads, stands_beside
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.rollover.next_orders import need_of, next_orders
 from modelcast.agents.region.decider.rollover.pod_facts import Need
@@ -23,7 +24,7 @@ from modelcast.schemas.records import ModelUpdate
 def next_effects(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
     """The effects to carry out at ``now``, and the replica with them under way."""
     effects: list[Effect] = []
-    for decide in (_plan_log, _plan_reads, _plan_fetches, _plan_loads, _plan_state):
+    for decide in (_plan_log, _plan_reads, _plan_fetches, _plan_loads, plan_unloads, _plan_state):
         replica, more = decide(replica, now)
         effects += more
     return replica, tuple(effects)
@@ -121,7 +122,8 @@ def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 
 def _ordered(view: PodView, order: LoadOrder, now: float) -> PodView:
     swaps = need_of(view.reading, order) is Need.VERSION
-    return replace(view, loading=order, ordered_at=now if swaps else view.ordered_at)
+    ordered_at = now if swaps else view.ordered_at
+    return replace(view, loading=order, ordered_at=ordered_at, owes_unload=view.owes_unload or bool(order.lane))
 
 
 def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
@@ -131,7 +133,7 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
         return None
     if replica.facts.contradiction is not None:
         return _last_served(replica, reading)
-    if aspiration is None:
+    if aspiration is None or (replica.facts.lane and not stands_beside(replica, reading)):
         return None
     if reading.generation is not None and reading.generation > replica.generation:
         return None  # a pod is never lowered, also if another worker raised it: the log is read again first
@@ -151,7 +153,7 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
         if durable and (behind or wrong or unlike or newer_owner or unproved or owed):
             return LoadOrder(
                 saved.model, target.version, replica.digest, replica.generation, saved.epoch, saved.registry_id,
-                reload=owed or (again and replica.serves_bytes(view)),
+                reload=owed or (again and replica.serves_bytes(view)), lane=replica.facts.lane,
             )  # fmt: skip
         return None
     return _last_served(replica, reading)
@@ -161,13 +163,14 @@ def _last_served(replica: Replica, reading: PodReading) -> LoadOrder | None:
     """The order for a pod while what is aspired cannot be served, or no log is obeyed.
 
     One that serves nothing gets what the region served last, and one that serves just that learns of its new owner.
+    A candidate has no such: where it can't be had, what stands beside it answers.
     """
     saved, served = replica.facts.saved, replica.facts.saved.served
     # A log that is not obeyed can't say whether what was served last still stands in it; it goes on being served.
     known = replica.facts.contradiction is not None or replica.last_resort is not None
     if served is None or not known or served.manifest_digest in replica.facts.missing:
         return None
-    if replica.served_quarantined or replica.is_quarantined(served.manifest_digest):
+    if replica.facts.lane or replica.served_quarantined or replica.is_quarantined(served.manifest_digest):
         return None
     newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     same = (reading.version, reading.manifest_digest) == (served.version, served.manifest_digest)

@@ -31,8 +31,18 @@ class Replica:
         proved_at: float = NEVER,
         owned_at: float = NEVER,
         holding: bool = False,
+        lane: str = "",
     ) -> "Replica":
-        """The replica of a worker that has claimed ``memory``, by a call from ``proved_at`` until ``owned_at``."""
+        """The replica of a worker that has claimed ``memory``, by a call from ``proved_at`` until ``owned_at``.
+
+        Args:
+            memory: as claimed; of a candidate, its part.
+            policy: how patient to be.
+            proved_at: when that call began.
+            owned_at: when it was answered.
+            holding: whether nothing may begin yet.
+            lane: "" for what serves, else a candidate's.
+        """
         facts = Facts(
             memory,
             proved_at,
@@ -40,6 +50,7 @@ class Replica:
             quarantined=memory.quarantined,
             contradiction=memory.contradiction,
             halt=memory.halt,
+            lane=lane,
         )
         return cls(facts, policy, Pending(holding=holding))
 
@@ -61,6 +72,13 @@ class Replica:
         return self.facts.aspiration.generation if self.facts.aspiration else 0
 
     @property
+    def digests_kept(self) -> frozenset[str]:
+        """Manifest digests that must stay on the disk: what is aspired, staged or served."""
+        known = self.facts.aspiration
+        aspired = {u.artifact.manifest_digest for u in (known.update, known.staged) if u} if known else set()
+        return self.facts.saved.digests_kept | aspired
+
+    @property
     def accepted(self) -> LogPosition:
         """The last log position that the region follows; generation 0: none yet."""
         facts = self.facts
@@ -70,7 +88,12 @@ class Replica:
 
     @property
     def positions(self) -> tuple[LogPosition, ...]:
-        """All that was read of the log and must still stand there: what is durable, and what this worker has read."""
+        """All that was read of the log and must still stand there: what is durable, and what this worker has read.
+
+        A candidate obeys the log only while what serves does: it watches over nothing itself.
+        """
+        if self.facts.lane:
+            return ()
         facts = self.facts
         read = replace(facts.saved, contradiction=facts.contradiction).positions
         return (*read, LogPosition(facts.log_head, facts.log_digest)) if facts.log_head else read
@@ -82,7 +105,7 @@ class Replica:
         update = self.facts.updates.get(served.version) if served else None
         if served is None or update is None or update.artifact.manifest_digest != served.manifest_digest:
             return None
-        refused = self.served_quarantined or self.is_quarantined(served.manifest_digest)
+        refused = self.facts.lane or self.served_quarantined or self.is_quarantined(served.manifest_digest)
         return None if refused else update
 
     @property
@@ -232,7 +255,7 @@ class Replica:
         """
         waits_until = self.pending.acceptance_waits_since + self.policy.save_with_fetch_seconds
         times = [*self.attempts.retry_at.values(), self.attempts.state_retry_at, waits_until]
-        times.append(self.pending.rollover.asked_at)
+        times += [self.pending.rollover.asked_at, self.facts.bake_ends_at]
         for view in self.pods.values():
             times.append(view.retry_at)
             if not view.reading_now:
@@ -245,7 +268,7 @@ class Replica:
         memory = replace(
             saved,
             quarantined=self.facts.quarantined,
-            contradiction=self.facts.contradiction,
+            contradiction=None if self.facts.lane else self.facts.contradiction,
             halt=self.facts.halt,
         )
         if self.facts.aspiration is None or generation < saved.accepted_generation:
@@ -254,6 +277,8 @@ class Replica:
         memory = replace(memory, staged=self._staged(generation))
         if target and self.settled:
             memory = replace(memory, served=Held.of(target, generation))
+        if self.facts.lane:
+            return memory
         by_log = self.facts.aspiration.quarantined
         quarantined = by_log.get(memory.served.version, 0) if memory.served else 0
         newest = sorted(by_log, key=by_log.__getitem__)[-LOG_QUARANTINED_MAX:]

@@ -44,4 +44,4 @@ class OthersKeep:
             memory = Memory.decode(found.body, key=key)
         except ContentError:
             return frozenset()  # its owner raises the alarm
-        return frozenset(held.manifest_digest for held in (memory.staged, memory.served) if held)
+        return memory.digests_kept

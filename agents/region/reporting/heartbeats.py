@@ -17,6 +17,7 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import RegionHeartbeat
 from modelcast.schemas.topics import Topic
+from modelcast.schemas.traffic.readiness import SOFTWARE_KEY
 
 CACHE_EVERY_BEATS = 6
 """Walking the cache costs more than a beat is worth."""
@@ -66,6 +67,11 @@ class BeatingWorker(Protocol):
     @property
     def models_owned(self) -> int:
         """How many."""
+        ...
+
+    @property
+    def rollouts(self) -> str:
+        """The level of rollouts that it can do, or why it can do none."""
         ...
 
     def woke(self) -> None:
@@ -158,7 +164,7 @@ class HeartbeatSender:
             cache_used_bytes=self._cache_used_bytes,
             origin_bytes_per_second=round(self._link.origin_bytes_per_second, 1) if self._link else 0.0,
             draining=draining,
-            software=self._software,
+            software={**self._software, SOFTWARE_KEY: self._worker.rollouts},
         )
         try:
             value = encode(record)

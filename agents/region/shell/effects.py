@@ -23,9 +23,12 @@ from modelcast.agents.region.decider.events_and_effects import (
     Saved,
     SaveFailed,
     Transfer,
+    Unload,
+    Unloaded,
 )
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.owned_state import Superseded
+from modelcast.agents.region.ownership.state_parts import StateTurn
 from modelcast.agents.region.reporting.progress import ProgressReporter
 from modelcast.agents.region.shell.ports import RegionPorts, StateObject
 from modelcast.consumers.fetch import FetchCancelled
@@ -44,13 +47,23 @@ async def in_thread(executor: Executor, call: Callable[[], T]) -> T:
 
 
 class EffectRunner:
-    """Carries out the effects of one model."""
+    """Carries out the effects of one lane of a model."""
 
-    def __init__(self, model: str, ports: RegionPorts, state: StateObject, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        model: str,
+        ports: RegionPorts,
+        state: StateObject,
+        turn: StateTurn,
+        log: FilteringBoundLogger,
+        lane: str = "",
+    ) -> None:
         self._log = log
         self._model = model
+        self._lane = lane
         self._ports = ports
         self._state = state
+        self._turn = turn
 
     async def fetch(self, update: ModelUpdate, cancel: threading.Event, emit: Callable[[Event], None]) -> Event:
         """``Fetched`` or ``FetchFailed``. ``emit`` is called on the event loop with what is known meanwhile."""
@@ -99,6 +112,25 @@ class EffectRunner:
         """``Loaded``, ``LoadRefused``, ``LoadBroken`` or ``PodLost``; None: the pod has left meanwhile."""
         return await self._asked(name, lambda pod: self._load(name, pod, order))
 
+    async def unload(self, effect: Unload) -> Event | None:
+        """``Unloaded`` or ``PodLost``; None: the pod has left meanwhile."""
+        return await self._asked(effect.pod, lambda pod: self._unload(effect, pod))
+
+    async def _unload(self, effect: Unload, pod: Pod) -> Event:
+        try:
+            async with asyncio.timeout(self._ports.load_seconds_max):
+                await pod.unload(self._model, epoch=effect.epoch, generation=effect.generation, lane=self._lane)
+        except (PodRefused, LoadFailed) as error:
+            self._log.warning("a pod did not let go of a candidate", error=error, code=error.code, pod=effect.pod)
+            return Unloaded(effect.pod, error.code, str(error))
+        except (PodUnreachable, TimeoutError) as error:
+            return PodLost(effect.pod, str(error) or f"no answer within {self._ports.load_seconds_max:g} s")
+        except Exception as error:
+            self._log.exception("unloading failed in an unforeseen way", pod=effect.pod)
+            return PodLost(effect.pod, f"{type(error).__name__}: {error}")
+        self._log.info("a pod has let go of a candidate", pod=effect.pod)
+        return Unloaded(effect.pod)
+
     async def read(self, name: str) -> Event | None:
         """``PodRead`` or ``PodLost``; None: the pod has left meanwhile."""
         return await self._asked(name, lambda pod: self._read(name, pod))
@@ -143,7 +175,7 @@ class EffectRunner:
 
     async def _read(self, name: str, pod: Pod) -> Event:
         try:
-            return PodRead(await pod.read(self._model))
+            return PodRead(await pod.read(self._model, self._lane))
         except PodUnreachable as error:
             return PodLost(name, str(error))
         except Exception as error:
@@ -160,11 +192,11 @@ class EffectRunner:
 
     async def claim(self, registry_id: str) -> Memory:
         """Own the model. Raises like ``OwnedState.claim``."""
-        return await in_thread(self._ports.stores, lambda: self._state.claim(registry_id))
+        return await self._turn.run(self._ports.stores, lambda: self._state.claim(registry_id))
 
     async def _on_state(self, call: Callable[[], Memory]) -> Event:
         try:
-            return Saved(await in_thread(self._ports.stores, call))
+            return Saved(await self._turn.run(self._ports.stores, call))
         except Superseded as error:
             metrics.FENCED.labels(self._model).inc()
             return Replaced(str(error))

@@ -11,8 +11,10 @@ from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.step_observer import StepObserver
+from modelcast.agents.region.shell.candidate_notices import LoggedCandidate
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.agents.region.shell.pod_turns import PodTurns
+from modelcast.agents.region.traffic.ports import TrafficPorts
 from modelcast.consumers.fetch import LEASE_FROM_BYTES, FetchStatus
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.log.chain import StatedEntry
@@ -118,9 +120,11 @@ class RegionPorts:
     load_seconds_max: float = 120.0
     report_rate: ReportRate = field(default_factory=ReportRate)  # how often fetches report progress
     observer: StepObserver = field(default_factory=LoggedSteps)
+    candidate_observer: StepObserver = field(default_factory=LoggedCandidate)  # of the replicas of candidates
     small_fetches: Executor | None = None  # of what needs no lease; None: as the others
     origin_reads: Executor | None = None  # of logs: a slow origin must not delay reads of the region's own bucket
     roster: Roster | None = None  # None: ``pods`` never change
+    traffic: TrafficPorts | None = None  # None: pods' requests are not divided here
 
     def pods_known(self) -> PodsKnown:
         """The region's pods, as an event."""

@@ -1,58 +1,39 @@
-"""One model of one region, driven: holds the ``Replica``, carries out what ``step`` says, feeds back what came of it.
+"""One model's reconciler: from the claim to the end of ownership.
 
-Everything here runs on one event loop; what blocks runs on threads. A reconciler lives from the claim of the owner
-epoch until it is replaced or stopped, and is never used again.
+Beside the replica of what serves it leads, while a rollout is in the log, what ``region_rollout`` says.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 
 from modelcast.agents.region.decider.events_and_effects import (
-    CancelFetch,
-    CheckOwner,
     Contradicted,
-    Effect,
     Event,
-    Fetch,
     Folded,
-    Holding,
-    Load,
     OwnershipDoubted,
-    PodBusy,
-    PodFree,
     PodsKnown,
-    PodsOut,
-    Read,
-    Refold,
-    Report,
-    Save,
-    Tick,
     Unreadable,
 )
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.step import step
 from modelcast.agents.region.decider.takeover import ClaimModel, GiveUp, LookInLog, Pause, Takeover
 from modelcast.agents.region.ownership.owned_state import Superseded
+from modelcast.agents.region.ownership.state_parts import StateParts
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.log_follower import LogFollower
 from modelcast.agents.region.shell.ports import LogReader, RegionPorts, StateObject
-from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.agents.region.shell.region_rollout import LocalRollout
+from modelcast.agents.region.shell.replica_shell import ReplicaShell
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.records import ModelUpdate
-
-TICK_SECONDS_MIN = 0.02
 
 log = structlog.get_logger(__name__)
 
 
-class Reconciler:
+class Reconciler(ReplicaShell):
     """Use ``start`` once, then ``announced``, ``refresh``, ``hold``, ``release``; ``end`` or ``stop`` end it.
 
     Args:
@@ -73,25 +54,17 @@ class Reconciler:
         policy: Policy,
         on_replaced: Callable[[str], None],
     ) -> None:
-        self.model = model
+        bound = log.bind(model=model, region=ports.region)
+        parts = StateParts(state)
+        super().__init__(model, ports, EffectRunner(model, ports, parts, parts.turn, bound), ports.observer, bound)
         self.log_reader = log_reader
-        self.replica: Replica | None = None
         self.unknown = False  # it was only spoken of: the registry holds nothing
         self.on_trial = False  # it was only announced: whether it exists is not known yet
         self.owned_at = float("inf")  # when (event loop's time) the claim stood
-        self._ports = ports
+        self.rollout = LocalRollout(model, ports, parts, policy, self)
         self._policy = policy
         self._on_replaced = on_replaced
-        self._holding = False  # until there is a replica that knows it
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loads: set[asyncio.Task[None]] = set()
-        self._out: dict[str, str] = {}  # pods that were told to be out of traffic for another model
-        self._cancels: dict[str, threading.Event] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._stopped = False
-        self._log = log.bind(model=model, region=ports.region)
         self._follower = LogFollower(log_reader, ports.log_reads, policy, self, self._log)
-        self._effects = EffectRunner(model, ports, state, self._log)
 
     # --- what others call ---------------------------------------------------------------------------------
 
@@ -102,11 +75,6 @@ class Reconciler:
         """
         self.on_trial = not known_to_exist
         self.spawn(self._begin(registry_id, Takeover.of(self._policy, known=known_to_exist)))
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it is over."""
-        return self._stopped
 
     def knows(self, generation: int) -> bool:
         """Whether the log was read that far."""
@@ -140,32 +108,30 @@ class Reconciler:
     def pods_changed(self, known: PodsKnown) -> None:
         """Pods have come, left or taken another's name."""
         self._feed(known)
+        self.rollout.pods_changed(known)
+
+    def controller_heard(self) -> None:
+        """The controller of rollouts has said something about the model."""
+        self.rollout.controller_heard()
 
     def check_owner(self) -> None:
         """Have it checked whether this worker still owns the model: it may have been suspended."""
         self._feed(OwnershipDoubted())
+        self.rollout.check_owner()
 
-    def hold(self) -> None:
-        """Begin no fetch and no load until ``release``."""
-        self._hold(True)
-
-    def release(self) -> None:
-        """Go on."""
-        self._hold(False)
+    def owner_doubted(self) -> None:
+        """The candidate's state object says something else than what is known of its owner."""
+        self._feed(OwnershipDoubted())
 
     async def settle_loads(self) -> None:
         """Wait for the loads that are under way."""
-        while self._loads:
-            await asyncio.wait(self._loads)
+        await super().settle_loads()
+        await self.rollout.settle_loads()
 
     def cancel_fetches(self) -> None:
         """Ask every fetch to stop; what has arrived is kept and resumed later."""
-        for cancel in self._cancels.values():
-            cancel.set()
-
-    def _hold(self, on: bool) -> None:
-        self._holding = on
-        self._feed(Holding(on))
+        super().cancel_fetches()
+        self.rollout.cancel_fetches()
 
     def end(self, reason: str) -> None:
         """Do nothing more from here on. Loads on their way are abandoned; pods and store fence what still arrives."""
@@ -176,104 +142,25 @@ class Reconciler:
         """``end``, and return once nothing of it runs any more."""
         self.end(reason)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.rollout.stop(reason)
 
-    # --- events in, effects out -----------------------------------------------------------------------------
+    def digests_kept(self) -> frozenset[str]:
+        """Manifest digests that must stay on the disk: what is aspired, staged or served. Any thread may ask."""
+        replica = self.replica
+        kept = replica.digests_kept if replica is not None else frozenset()
+        return kept | self.rollout.digests_kept()
 
-    def _feed(self, event: Event) -> None:
-        if self._stopped or self.replica is None:
-            return
-        out = self._ports.turns.out_for_others(self.model)
-        if out != self._out:
-            self._out = out
-            self._step(self.replica, PodsOut(out))
-            if self.stopped:
-                return
-        if out:
-            self._ports.turns.watch(self.model, lambda: self._feed(Tick()))
-        self._step(self.replica, event)
+    def _hold(self, on: bool) -> None:
+        super()._hold(on)
+        self.rollout.hold(on)
 
-    def _step(self, before: Replica, event: Event) -> None:
-        now = asyncio.get_running_loop().time()
-        self.replica, effects = step(before, event, now)
-        self._ports.observer.stepped(before, event, self.replica, effects)
-        if self.replica.facts.replaced:
-            self._give_up(self.replica.facts.replaced)
-            return
-        for effect in effects:
-            self._do(effect)
-        self._set_timer(now)
-
-    def _do(self, effect: Effect) -> None:
-        match effect:
-            case CancelFetch(digest):
-                self._cancels.setdefault(digest, threading.Event()).set()
-            case Report():
-                assert self.replica is not None
-                self._ports.reporter.changed(self.model, self.replica)
-            case Refold():
-                self.refresh()
-            case Load(pod):
-                self._begin_load(effect, pod)
-            case Fetch() | Read() | Save() | CheckOwner():
-                self.spawn(self._carry_out(effect))
-
-    def _begin_load(self, load: Load, pod: str) -> None:
-        """Take the pod's turn before anyone else decides."""
+    def _report(self) -> None:
         assert self.replica is not None
-        view, turns = self.replica.pods.get(pod), self._ports.turns
-        gapless = view is None or view.reading is None or view.reading.gapless
-        other = turns.begin(pod, self.model, lambda: self._feed(PodFree(pod)), gapless=gapless)
-        if other:
-            self.spawn(self._feed_later(PodBusy(pod, other)))
-        else:
-            self.spawn(self._carry_out(load)).add_done_callback(lambda _: turns.end(pod))
+        self._ports.reporter.changed(self.model, self.replica)
 
-    async def _feed_later(self, event: Event) -> None:
-        self._feed(event)
-
-    async def _carry_out(self, effect: Fetch | Load | Read | Save | CheckOwner) -> None:
-        event: Event | None
-        match effect:
-            case Fetch(update):
-                event = await self._fetch(update)
-            case Load(pod, order):
-                event = await self._load(pod, order)
-            case Read(pod):
-                event = await self._effects.read(pod)
-            case Save(memory):
-                event = await self._effects.save(memory)
-            case CheckOwner(epoch_seen):
-                event = await self._effects.check(epoch_seen)
-        if event is not None:
-            self._feed(event)
-
-    async def _fetch(self, update: ModelUpdate) -> Event:
-        digest = update.artifact.manifest_digest
-        cancel = self._cancels.setdefault(digest, threading.Event())  # it may have been cancelled before it began
-        try:
-            return await self._effects.fetch(update, cancel, self._feed)
-        finally:
-            self._cancels.pop(digest, None)
-
-    async def _load(self, pod: str, order: LoadOrder) -> Event | None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._loads.add(task)
-        try:
-            return await self._effects.load(pod, order)
-        finally:
-            self._loads.discard(task)
-
-    def _set_timer(self, now: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        assert self.replica is not None
-        at = self.replica.wakes_at(now)
-        if at == float("inf") or self._stopped:
-            self._timer = None
-            return
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(max(at, now + TICK_SECONDS_MIN), self._feed, Tick())
+    def _stepped(self, event: Event) -> None:
+        if not self._stopped and self.replica is not None:
+            self.rollout.follow(self.replica, event)
 
     # --- the log ---------------------------------------------------------------------------------------------
 
@@ -354,26 +241,7 @@ class Reconciler:
             self.refresh()
 
     def _end(self, reason: str) -> None:
-        self._stopped = True
         metrics.EPOCH.labels(self.model).set(0)
         metrics.ROLLOVER_STOPPED.labels(self.model).set(0)
-        if self._timer is not None:
-            self._timer.cancel()
-        self.cancel_fetches()
-        current = asyncio.current_task()
-        for task in self._tasks:
-            if task is not current:
-                task.cancel()
-        self._log.info("no longer owned", reason=reason)
-
-    def spawn(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do it beside everything else; it is cancelled when the reconciler ends."""
-        task = asyncio.get_running_loop().create_task(doing)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("a task of the reconciler failed", error=error)
+        super()._end(reason)
+        self.rollout.end(reason)

@@ -33,7 +33,7 @@ class Pod(PodInMemory):
         await asyncio.sleep(self._rng.uniform(0.0, 0.02))
         await super().load(order)
 
-    async def read(self, model: str) -> PodReading:
+    async def read(self, model: str, lane: str = "") -> PodReading:
         reading = await super().read(model)
         await asyncio.sleep(self._rng.uniform(0.0, 0.02))
         return reading

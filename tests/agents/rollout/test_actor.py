@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,21 +14,16 @@ from modelcast.agents.rollout.decider import facts
 from modelcast.agents.rollout.ports import RolloutPorts
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
-from modelcast.producers import Publisher, RolloutCommander, rollouts
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.evidence.replay import decode_evidence, encode_verdict, replayed
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Activation
 from modelcast.schemas.topics import Topic
 from modelcast.schemas.traffic.grant import RolloutPhase
-from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading, VersionCounts
-from modelcast.schemas.traffic.steps_and_gates import CANARY, PlanStep
-from modelcast.schemas.traffic.table import TABLE_SIZE_MAX, TrafficTable, decode_table
-from tests.producers.fakes import SETTINGS, Heard
+from modelcast.schemas.traffic.reports import PodCounts, RolloutState
+from modelcast.schemas.traffic.table import decode_table
+from tests.agents.rollout.fleet import PLAN, ReportingFleet, store_with_rollout
 from tests.support.waiting import until_async
-
-PLAN = replace(CANARY, steps=(PlanStep(1_000, 2), PlanStep(5_000, 2, proof=True), PlanStep(10_000, 2)))
 
 
 @dataclass
@@ -44,47 +39,6 @@ class Outbox:
         return [value for name, _, value in self.sent if name is topic]
 
 
-class Fleet:
-    """One region with one pod that does what the store says."""
-
-    def __init__(self, store: MemoryStore, log: ModelLog) -> None:
-        self.store, self.sequence = store, 0
-        self.digests = {version: log.updates[version].artifact.manifest_digest for version in (1, 2)}
-        self.registry_id = log.registry_id
-        self.counted = {1: [0, 0], 2: [0, 0]}
-
-    def table(self) -> TrafficTable | None:
-        found = self.store.get(keys.traffic_table("fraud"), size_max=TABLE_SIZE_MAX)
-        return decode_table(found.body) if found is not None else None
-
-    def second(self, errors: tuple[float, float]) -> tuple[PodCounts, TrafficReading]:
-        """A second of traffic, by the table in force."""
-        self.sequence += 1
-        table = self.table()
-        share = table.share if table is not None else 0
-        for version, part in ((1, 10_000 - share), (2, share)):
-            self.counted[version][0] += 4_000 * part // 10_000
-            self.counted[version][1] += round(4_000 * part / 10_000 * errors[version - 1])
-        authority = table.authority if table is not None else (0, 0, 0)
-        counts = PodCounts(
-            self.registry_id, "fraud", "eu", "eu-0", "a", 1, self.sequence, self.sequence * 1_000_000, *authority,
-            versions=tuple(
-                VersionCounts(
-                    version, self.digests[version], True, requests, failed,
-                    slow=requests // 50, slow_harmful=requests // 100, slow_harmless=requests // 200,
-                )
-                for version, (requests, failed) in self.counted.items()
-            ),
-        )  # fmt: skip
-        reading = TrafficReading(
-            registry_id=self.registry_id, model="fraud", region="eu", worker="a", epoch=1, sequence=self.sequence,
-            rollout="3", generation=3, reported_at_us=1, pods_expected=1, control_ready=1, candidate_ready=1,
-            pods_in_force=1, table_generation=authority[0], table_epoch=authority[1], table_sequence=authority[2],
-            share=share,
-        )  # fmt: skip
-        return counts, reading
-
-
 class Clock:
     """Seconds that pass when the test says so."""
 
@@ -97,14 +51,7 @@ class Clock:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     """A rollout of version 2 is started."""
-    monkeypatch.setattr(rollouts, "_heartbeats", lambda settings: [])
-    store = MemoryStore()
-    with Publisher(SETTINGS, store=store, announcer=Heard()) as publisher:
-        for number, activation in ((1, Activation.IMMEDIATE), (2, Activation.STAGED)):
-            (tmp_path / "model").write_text(str(number))
-            publisher.publish("fraud", tmp_path / "model", activation=activation)
-    RolloutCommander(SETTINGS, store=store, announcer=Heard()).start("fraud", 2, PLAN)
-    return store
+    return store_with_rollout(tmp_path, monkeypatch, PLAN)
 
 
 @dataclass
@@ -137,7 +84,9 @@ async def stage(store: MemoryStore) -> AsyncIterator[Stage]:
         yield Stage(store, RolloutPorts(outbox, threads, clock), outbox, clock, RegistryReader(store))
 
 
-async def live(stage: Stage, actor: RolloutActor, fleet: Fleet, errors: tuple[float, float], seconds: int) -> None:
+async def live(
+    stage: Stage, actor: RolloutActor, fleet: ReportingFleet, errors: tuple[float, float], seconds: int
+) -> None:
     """Some seconds, or until the rollout is over."""
     for _ in range(seconds):
         stage.clock.seconds += 1
@@ -158,7 +107,7 @@ async def settled(actor: RolloutActor) -> None:
 async def test_a_good_candidate_is_promoted_and_every_verdict_can_be_computed_again(stage: Stage) -> None:
     actor = stage.actor()
     await settled(actor)
-    fleet = Fleet(stage.store, stage.log())
+    fleet = ReportingFleet(stage.store, stage.log())
     await live(stage, actor, fleet, (0.02, 0.02), 120)
     log = stage.log()
     assert log.rollout is not None
@@ -182,7 +131,7 @@ async def test_a_good_candidate_is_promoted_and_every_verdict_can_be_computed_ag
 async def test_a_bad_candidate_is_aborted_and_gets_nothing(stage: Stage) -> None:
     actor = stage.actor()
     await settled(actor)
-    fleet = Fleet(stage.store, stage.log())
+    fleet = ReportingFleet(stage.store, stage.log())
     await live(stage, actor, fleet, (0.02, 0.5), 60)
     log = stage.log()
     assert log.rollout is not None
@@ -197,7 +146,7 @@ async def test_of_two_controllers_the_one_that_took_over_last_decides(stage: Sta
     await settled(first)
     second = stage.actor("second")
     await settled(second)
-    fleet = Fleet(stage.store, stage.log())
+    fleet = ReportingFleet(stage.store, stage.log())
     table = fleet.table()
     assert table is not None
     assert table.epoch == 2
@@ -228,7 +177,7 @@ async def test_a_store_that_fails_is_asked_again(stage: Stage, monkeypatch: pyte
     stage.clock.seconds += 3
     actor.tell(facts.Ticked())
     await settled(actor)
-    assert Fleet(stage.store, stage.log()).table() is not None
+    assert ReportingFleet(stage.store, stage.log()).table() is not None
 
 
 @dataclass
@@ -246,7 +195,7 @@ async def test_the_agent_finds_rollouts_in_the_logs_of_its_models_and_hears_of_t
     running = asyncio.create_task(agent.run())
     try:
         await until_async(lambda: "fraud" in agent._actors, "the rollout is found", 20)
-        actor, fleet = agent._actors["fraud"], Fleet(stage.store, stage.log())
+        actor, fleet = agent._actors["fraud"], ReportingFleet(stage.store, stage.log())
         await until_async(lambda: fleet.table() is not None, "it takes over", 20)
         now = stage.clock.seconds
         agent.report(Message(b"fraud", b"rubbish", now))

@@ -295,7 +295,8 @@ def promised(found: Mapping[str, Any]) -> dict[str, bool]:
     for name in ({"ours"} | COMPANIONED) & found.keys():
         said[f"{name}: a swap at most 1.3 times reading and one run"] = found[name]["swap_by_read_and_run"] <= 1.3
     for name in RELOADED & found.keys():
-        memory = found[name]["memory_after_reloads"]
+        if (memory := found[name].get("memory_after_reloads")) is None:
+            continue  # --reloads 0
         for what, ratio in (("", "ratio"), (", with its companion", "ratio_with_companion")):
             if name in COMPANIONED or not what:
                 said[f"{name}{what}: memory after reloads at most 1.1 times"] = memory[ratio] <= 1.1

@@ -79,7 +79,7 @@ class Fleet:
     """
 
     def __init__(self, models: int, regions: int, version: int) -> None:
-        self.now, self.spent, self.ears = 1_000.0, 0.0, Quiet()
+        self.now, self.spent, self.turn, self.ears = 1_000.0, 0.0, 0, Quiet()
         self.rows, self.heartbeats, self.regions = Rows(), Heartbeats(), names(regions, "region")
         clock = WorkerClocks(lambda: self.now, self.wall_us)
         settings = Settings(regions={name: RegionSettings() for name in self.regions})
@@ -124,11 +124,11 @@ class Fleet:
 
     def seconds(self, count: int, reports_per_second: int = 0) -> None:
         """Let time pass."""
-        for second in range(count):
+        for _ in range(count):
             self._beat()
-            for number in range(reports_per_second):
-                turn = second * reports_per_second + number
-                self.report(*self.pairs[turn % len(self.pairs)], 10 + turn)
+            for _ in range(reports_per_second):
+                self.report(*self.pairs[self.turn % len(self.pairs)], 10 + self.turn)
+                self.turn += 1
             began = time.process_time()
             self.emitter._tick()
             while self.rows.waiting:

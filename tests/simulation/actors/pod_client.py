@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, PodUnreachable
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, PodTraffic, PodUnreachable
+from modelcast.schemas.traffic.table import TrafficTable
 from tests.simulation.actors.pod import Pod, show
 
 if TYPE_CHECKING:
     from tests.simulation.actors.worker import Worker
 
 READ_TIMEOUT = 5.0
+
+T = TypeVar("T")
 
 
 class PodClient:
@@ -57,11 +60,27 @@ class PodClient:
         if not self._world.fault("load answer lost", self._region):
             reply(0.02, error)
 
-    async def unload(self, model: str, *, epoch: int, generation: int) -> None:
+    async def unload(self, model: str, *, epoch: int, generation: int, lane: str = "") -> None:
         """See ``Pod.unload``."""
-        raise AssertionError("nobody unloads")
+        assert lane, "what serves is never unloaded"
+        await self._sent(lambda reply: self.pod.receive_unload(epoch, generation, reply))
 
-    async def read(self, model: str) -> PodReading:
+    async def apply_traffic(self, table: TrafficTable) -> None:
+        """See ``Pod.apply_traffic``."""
+        await self._sent(lambda reply: self.pod.receive_table(table, reply))
+
+    async def _sent(self, receive: Callable[[Callable[[Exception | None], None]], None]) -> None:
+        """Ask for something small; who calls it has a deadline."""
+        world, worker = self._world, self._worker
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if worker.acts() and not world.fault("load request lost", self._region):
+            late = world.fault("load request late", self._region)
+            delay = world.rng.uniform(1.0, 60.0) if late else world.rng.uniform(0.005, 0.05)
+            reply = worker.resuming(lambda error: _settle(answer, error))
+            world.after(delay, lambda: receive(lambda error: self._answer(reply, error)))
+        await answer
+
+    async def read(self, model: str, lane: str = "") -> PodReading:
         """See ``Pod.read``."""
         world, worker = self._world, self._worker
         answer: asyncio.Future[PodReading] = asyncio.get_running_loop().create_future()
@@ -73,7 +92,20 @@ class PodClient:
                 fleet.replaces(self.pod)
                 delay = world.rng.uniform(0.5, 2.0)  # whoever follows the pods may know before the answer is there
             reply = worker.resuming(lambda outcome: _settle_reading(answer, outcome))
-            world.after(0.02, lambda: self.pod.receive_read(lambda outcome: reply(delay, outcome)))
+            world.after(0.02, lambda: self.pod.receive_read(lane, lambda outcome: reply(delay, outcome)))
+        return await self._answered(answer)
+
+    async def read_traffic(self, model: str) -> PodTraffic:
+        """See ``Pod.read_traffic``."""
+        world, worker = self._world, self._worker
+        answer: asyncio.Future[PodTraffic] = asyncio.get_running_loop().create_future()
+        if worker.acts() and not world.fault("read lost", self._region):
+            delay = world.rng.uniform(1.0, 4.5) if world.fault("read late", self._region) else 0.02
+            reply = worker.resuming(lambda outcome: _settle_reading(answer, outcome))
+            world.after(0.02, lambda: self.pod.receive_traffic_read(lambda outcome: reply(delay, outcome)))
+        return await self._answered(answer)
+
+    async def _answered(self, answer: asyncio.Future[T]) -> T:
         try:
             async with asyncio.timeout(READ_TIMEOUT):
                 return await answer
@@ -92,9 +124,9 @@ def _settle(answer: asyncio.Future[None], error: Exception | None) -> None:
             answer.set_exception(error)
 
 
-def _settle_reading(answer: asyncio.Future[PodReading], outcome: PodReading | Exception) -> None:
+def _settle_reading(answer: asyncio.Future[T], outcome: T | Exception) -> None:
     if not answer.done():
-        if isinstance(outcome, PodReading):
-            answer.set_result(outcome)
-        else:
+        if isinstance(outcome, Exception):
             answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)

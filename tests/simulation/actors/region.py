@@ -55,6 +55,7 @@ class Region(Group[Worker]):
         self.bucket = Bucket(self)
         self.artifacts: dict[str, artifacts.Stored] = {}  # in the region's bucket
         self.cache: dict[str, artifacts.Stored] = {}  # on its disk; pods load from here
+        self._coming: set[str] = set()  # digests that are being fetched
         self.long_link: Counter[str] = Counter()  # transfers from the origin, by digest
         self.proves = world.rng.random() < 0.5  # as the real shell does; without, only the fence holds
         self.pods_ask_bucket = world.rng.random() < 0.5
@@ -93,6 +94,20 @@ class Region(Group[Worker]):
 
         See ``Artifacts``: what it says to have brought was verified.
         """
+        digest = update.artifact.manifest_digest
+        while digest in self._coming:  # one artifact is fetched by one caller at a time
+            wait_here(0.5)
+            if cancel.is_set():
+                raise FetchCancelled("not wanted any more")
+        self._coming.add(digest)
+        try:
+            return self._fetch(update, cancel, on_status)
+        finally:
+            self._coming.discard(digest)
+
+    def _fetch(
+        self, update: ModelUpdate, cancel: threading.Event, on_status: Callable[[FetchStatus], None]
+    ) -> Transfer:
         digest, size, rng = update.artifact.manifest_digest, update.artifact.size_bytes, self.world.rng
         for place in (self.cache, self.artifacts):
             if (found := place.get(digest)) is not None and artifacts.digest_of(found.data) != digest:

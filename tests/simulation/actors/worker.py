@@ -19,6 +19,9 @@ from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.roster import FleetRoster
 from modelcast.agents.region.shell.ports import RegionPorts
+from modelcast.agents.region.traffic.decider.knowledge import RegionTraffic, TrafficEffect, TrafficEvent, TrafficPace
+from modelcast.agents.region.traffic.ports import TrafficPorts
+from modelcast.agents.region.traffic.tables import OriginTables
 from modelcast.consumers.discovery.decider.merging import FleetView
 from modelcast.consumers.discovery.watching import FleetWatch
 from modelcast.infra.kafka.outbox import Delivered
@@ -81,6 +84,8 @@ class Worker(Process):
                 load_seconds_max=LOAD_TIMEOUT,
                 report_rate=ReportRate(lambda: world.now),
                 observer=Observer(self),
+                candidate_observer=CandidateObserver(self),
+                traffic=self._traffic_ports(outbox),
             ),
             region_store=bucket,
             watch=watch,
@@ -104,6 +109,22 @@ class Worker(Process):
         self.loop.create_task(self._heartbeats.run())
         if region.fleet.discovered:
             self.loop.create_task(fleet_watch.run())
+
+    def _traffic_ports(self, outbox: Outbox) -> TrafficPorts:
+        return TrafficPorts(
+            OriginTables(OriginLine(self)),
+            outbox,
+            self.name,
+            pace=TrafficPace(poll=2.0, early=1.0),
+            observer=TrafficObserved(self),
+            wall_clock_us=lambda: self.world.now_us,
+        )
+
+    def controller_said(self) -> None:
+        """A word of the controller of rollouts, on Kafka."""
+        reconciler = self.agent.reconciler(self.world.model) if self._reads else None
+        if reconciler is not None:
+            reconciler.controller_heard()
 
     def _pods_found(self, rng: random.Random) -> tuple[FleetRoster, FleetWatch]:
         """As ``RegionFleets`` has it: one fleet, that settings name or that is followed."""
@@ -232,6 +253,10 @@ class Outbox:
         if topic is Topic.MODEL_ACKS:
             check_report(worker.world, worker, decode_as(ModelAck, value))
 
+        if topic is Topic.TRAFFIC_COUNTS:  # nobody reads it here: the controller of this world knows more
+            worker.writes(lambda: worker.hears(0.01, lambda: on_delivery(True)))
+            return
+
         def arrives() -> None:
             if topic is Topic.MODEL_ACKS:
                 kafka.say_ack(worker.region, decode_as(ModelAck, value), value, headers or {})
@@ -270,3 +295,27 @@ class Observer:
         for effect in effects:
             world.stats[f"effect: {type(effect).__name__}"] += 1
         world.checks.stepped(self._worker, before, event, after, effects)
+
+
+class CandidateObserver:
+    """A ``StepObserver`` of candidates that checks."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def stepped(self, before: Replica, event: Event, after: Replica, effects: tuple[Effect, ...]) -> None:
+        """See ``StepObserver``."""
+        self._worker.world.checks.rollouts.stepped(self._worker, before, event, after, effects)
+
+
+class TrafficObserved:
+    """A ``TrafficObserver`` that checks."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def divided(
+        self, before: RegionTraffic, event: TrafficEvent, after: RegionTraffic, effects: tuple[TrafficEffect, ...]
+    ) -> None:
+        """See ``TrafficObserver``."""
+        self._worker.world.checks.rollouts.divided(self._worker, before, event, after, effects)

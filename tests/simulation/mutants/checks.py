@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +16,7 @@ from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.ownership import liveness
+from modelcast.agents.region.ownership.state_parts import StateTurn
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.agents.tracker.decider import fold
 from modelcast.consumers.pod.admission import fence
@@ -145,11 +148,22 @@ def _without_mercy_for_an_early_reading() -> Iterator[None]:
 
 
 @contextmanager
+def without_turns() -> Iterator[None]:
+    """No call on the state object waits for the one before."""
+
+    async def run(self: StateTurn, executor: Executor, call: Callable[[], object]) -> object:
+        return await asyncio.get_running_loop().run_in_executor(executor, call)
+
+    with patch.object(StateTurn, "run", run):
+        yield
+
+
+@contextmanager
 def _without_turns_at_the_state_object() -> Iterator[None]:
     def never_busy(replica: Replica, now: float) -> bool:
         return now < replica.attempts.state_retry_at
 
-    with patch.object(next_effects, "_is_busy", never_busy):
+    with patch.object(next_effects, "_is_busy", never_busy), without_turns():
         yield
 
 

@@ -9,11 +9,12 @@ from itertools import islice
 from multiprocessing import get_context
 
 from tests.simulation.mutants.checks import MUTANTS, Mutant
+from tests.simulation.mutants.rollouts import ROLLOUT_MUTANTS
 from tests.simulation.mutants.shell import SHELL_MUTANTS
 from tests.simulation.mutants.tracker import TRACKER_MUTANTS
 from tests.simulation.run import Outcome, run_seed
 
-ALL_MUTANTS = {mutant.name: mutant for mutant in (*MUTANTS, *SHELL_MUTANTS, *TRACKER_MUTANTS)}
+ALL_MUTANTS = {mutant.name: mutant for mutant in (*MUTANTS, *SHELL_MUTANTS, *TRACKER_MUTANTS, *ROLLOUT_MUTANTS)}
 SEEDS_MAX = 50
 """In which each must be noticed."""
 LOOKED_AT_FIRST = {
@@ -46,6 +47,9 @@ LOOKED_AT_FIRST = {
     "forgetting of pods that left": 3,
     "news of pods": 1,
     "order of snapshots": 1,
+    "cut of the owner before": 8,
+    "plan for a silent controller": 11,
+    "memory of rollouts": 2,
 }
 """By the name of a mutant: a world in which it was noticed soon (``python -m tests.simulation --mutants``).
 

@@ -18,7 +18,7 @@ from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.takeover import Pause, Takeover
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
-from modelcast.agents.region.shell import reconciler
+from modelcast.agents.region.shell import replica_shell
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.pod_clients.port import Pod
@@ -39,7 +39,7 @@ from tests.simulation.invariants import (
     OVER_IS_OVER,
     REPLACED_IS_POWERLESS,
 )
-from tests.simulation.mutants.checks import Mutant
+from tests.simulation.mutants.checks import Mutant, without_turns
 
 GUARD = "self._stopped or "
 IMPATIENT_SECONDS = 1.0
@@ -56,7 +56,7 @@ def _without_a_guard_against_late_answers() -> Iterator[None]:
     source = textwrap.dedent(inspect.getsource(Reconciler._feed))
     assert source.count(GUARD) == 1
     made: dict[str, object] = {}
-    exec(source.replace(GUARD, ""), vars(reconciler), made)  # the method itself, but for its guard
+    exec(source.replace(GUARD, ""), vars(replica_shell), made)  # the method itself, but for its guard
     with patch.object(Reconciler, "_feed", made["_feed"]):
         yield
 
@@ -78,7 +78,7 @@ def _without_waiting_for_a_save() -> Iterator[None]:
         except TimeoutError:
             return SaveFailed("no answer in time")
 
-    with patch.object(EffectRunner, "save", save):
+    with patch.object(EffectRunner, "save", save), without_turns():
         yield
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -14,8 +14,7 @@ from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.judging import Judging
-from modelcast.infra.registry.newcomers import Newcomers
-from modelcast.infra.registry.shared_listing import SharedListing
+from modelcast.agents.tracker.log_watch import LogWatch
 from modelcast.schemas.records import ModelAck
 from tests.simulation.actors.tracker import TrackerWorker
 from tests.simulation.comings_and_goings import FLOOD_IS_CHEAP, ONLY_KNOWN_MODELS
@@ -30,8 +29,6 @@ from tests.simulation.invariants import (
     SPEAKS_OF_ITS_OWN,
 )
 from tests.simulation.mutants.checks import Mutant
-
-Told = Callable[[str], None]
 
 
 @contextmanager
@@ -94,12 +91,7 @@ def _without_a_fair_queue() -> Iterator[None]:
 
 @contextmanager
 def _without_an_answer_about_newcomers() -> Iterator[None]:
-    real = Newcomers.__init__
-
-    def believes(self: Newcomers, listing: SharedListing, found: Told, unknown: Told) -> None:
-        real(self, listing, found, found)
-
-    with patch.object(Newcomers, "__init__", believes):
+    with patch.object(LogWatch, "not_found", LogWatch.found):
         yield
 
 

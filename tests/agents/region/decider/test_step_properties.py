@@ -10,6 +10,7 @@ from modelcast.agents.region.decider.events_and_effects import (
     CancelFetch,
     CheckOwner,
     Contradicted,
+    ControlServes,
     Effect,
     Event,
     Fetch,
@@ -35,15 +36,17 @@ from modelcast.agents.region.decider.events_and_effects import (
     SaveFailed,
     Tick,
     Transfer,
+    Unloaded,
 )
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.step import step
-from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LANES, LoadOrder, PodReading
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Activation, CommandKind
 from modelcast.schemas.states import State
+from tests.agents.region.rollout_words import RolloutLog
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
 from tests.support.lanes import often
 from tests.support.records.folding import may_move
@@ -70,6 +73,28 @@ def logs(draw: st.DrawFn) -> list[ModelLog]:
         else:
             kind = draw(st.sampled_from([k for k in CommandKind if k is not CommandKind.ALIAS]))
             log.say(kind, draw(st.sampled_from(published)), region=draw(st.sampled_from(["", "eu"])))
+        folds.append(log.fold)
+    return folds
+
+
+@st.composite
+def rollout_logs(draw: st.DrawFn) -> list[ModelLog]:
+    """The folds of one log with rollouts as it grew."""
+    log = RolloutLog()
+    folds = [log.fold]
+    for _ in range(draw(st.integers(1, 6))):
+        what = draw(st.sampled_from(["start", "step", "hold", "resume", "promote", "abort", "rollback", "reload"]))
+        match what:
+            case "start":
+                log.start(draw(st.sampled_from([1, 2])))
+            case "step":
+                log.grants(draw(st.sampled_from([0, 100, 10_000])))
+            case "rollback":
+                log.say(CommandKind.ROLLBACK, 1)
+            case "reload":
+                log.say(CommandKind.RELOAD)
+            case _:
+                getattr(log, what)()
         folds.append(log.fold)
     return folds
 
@@ -128,14 +153,19 @@ def any_event(folds: list[ModelLog]) -> st.SearchStrategy[Event]:
         st.integers(1, 4).map(lambda e: Saved(replace(memory_of(1, 1), epoch=e))),
         st.builds(SaveFailed, st.just("x")),
         st.builds(Replaced, st.just("x")),
+        st.dictionaries(pods, versions.map(digest)).map(ControlServes),
+        st.builds(Unloaded, pods, st.just("") | codes, st.just("x")),
         st.just(Tick()),
     )
 
 
 @MEAN
-@given(st.data(), logs())
-def test_no_event_at_any_time_raises_and_no_wish_lies_in_the_past(data: st.DataObject, folds: list[ModelLog]) -> None:
-    replica, now = Replica.owning(Memory(REGISTRY, MODEL, REGION).claimed_by("w"), Policy()), 0.0
+@given(st.data(), logs() | rollout_logs(), st.sampled_from(sorted(LANES)))
+def test_no_event_at_any_time_raises_and_no_wish_lies_in_the_past(
+    data: st.DataObject, folds: list[ModelLog], lane: str
+) -> None:
+    now = 0.0
+    replica = Replica.owning(Memory(REGISTRY, MODEL, REGION).claimed_by("w"), Policy(), lane=lane)
     for event in data.draw(st.lists(any_event(folds), max_size=25)):
         now += data.draw(st.sampled_from([0.0, 0.1, 5.0, 100.0]))
         replica, effects = step(replica, event, now)

@@ -39,6 +39,7 @@ class Scene:
     damaged: bool = False
     sent: list[tuple[str, RegionHeartbeat]] = field(default_factory=list)
     models_owned: int = 3
+    rollouts: str = "1"
     wakes: int = 0
     confirmed: int = 0
 

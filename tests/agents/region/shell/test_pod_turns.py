@@ -35,3 +35,15 @@ def test_a_pod_whose_swap_has_a_gap_is_out_for_every_other_model_and_who_watches
     turns.end("a")
     turns.end("b")
     assert told == [{}]
+
+
+def test_a_candidate_waits_for_every_load_and_nothing_that_is_to_serve_waits_for_a_candidate() -> None:
+    turns, freed = PodTurns(), list[str]()
+    assert turns.begin("p", "fraud", lambda: freed.append("fraud"), lane="candidate") == ""
+    assert turns.begin("p", "spam", lambda: freed.append("spam"), lane="candidate") == "fraud"
+    assert turns.begin("p", "fraud", lambda: freed.append("never")) == ""
+    turns.end("p", lane="candidate")
+    assert freed == ["spam"]
+    assert turns.begin("p", "spam", lambda: freed.append("spam"), lane="candidate") == "fraud"
+    turns.end("p")
+    assert turns.begin("p", "spam", lambda: None, lane="candidate") == ""

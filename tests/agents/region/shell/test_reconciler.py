@@ -203,10 +203,10 @@ async def test_a_pod_that_another_model_takes_out_of_traffic_keeps_the_last_one_
     assert turns.begin("p", "spam", lambda: None, gapless=False) == ""
     scene.log.publish(2)
     scene.reconciler.wake(2)
-    await scene.until(lambda: scene.told is State.STAGED, "version 2 is here")
-    replica = scene.reconciler.replica
-    assert replica is not None
-    assert "1 of 2 pods take traffic, 1 must" in replica.pending.rollover.waits
+    await scene.until(
+        lambda: (r := scene.reconciler.replica) and "1 of 2 pods take traffic, 1 must" in r.pending.rollover.waits,
+        "version 2 is here, and waits",
+    )
     assert [len(pod.orders) for pod in scene.pods.values()] == [1, 1]
     turns.end("p")
     await scene.serves(2)

@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 ONE, TWO, NAN = adder(100.0), adder(200.0), adder(float("nan"))
 THREE_NUMBERS = matmul(1, 3, 3)
 CLIENTS = 16
+PATIENT_US = 6_000_000  # no candidate is given up on a busy machine
 
 
 def shares(share: int, sequence: int, candidate: Artifact = TWO, *, version: int = 2, **more: Any) -> TrafficTable:
@@ -92,6 +93,16 @@ class Users:
         await until_async(lambda: self.answered > before + answers, "traffic goes on")
 
 
+async def met_by(http: aiohttp.ClientSession, pod: PodProcess, names: list[str]) -> dict[str, int]:
+    """The version that each user meets now."""
+
+    async def some(mine: list[str]) -> dict[str, int]:
+        return {name: int((await as_user(http, pod, name))[1]) for name in mine}
+
+    parts = await asyncio.gather(*(some(names[n::CLIENTS]) for n in range(CLIENTS)))
+    return {name: version for part in parts for name, version in part.items()}
+
+
 async def counts(driver: V2Pod) -> dict[int, VersionCounts]:
     return {found.version: found for found in (await driver.read_traffic("adder")).versions}
 
@@ -125,25 +136,20 @@ async def test_users_move_to_the_candidate_once_and_for_good_while_its_share_gro
     users = Users(pod, names)
     clients = [asyncio.create_task(users.run(http, names[n::CLIENTS])) for n in range(CLIENTS)]
     for sequence, share in enumerate((100, 1000, 5000), 1):
-        await driver.apply_traffic(shares(share, sequence))
-        await users.more(len(names))  # each is asked at least once, give or take those under way
-    await users.more(len(names))
-    met = {name for name, versions in users.versions.items() if versions[-1] == 2}
-    assert met == {name for name in names if buckets[name] < 5000}
+        await driver.apply_traffic(shares(share, sequence, slow_us=PATIENT_US))
+        await users.more(200)
+    met = await met_by(http, pod, names)
+    assert met == {name: 2 if buckets[name] < 5000 else 1 for name in names}
     counted = await counts(driver)
-    assert counted[1].requests + counted[2].requests <= users.answered + CLIENTS
-    assert counted[2].requests > 0.2 * len(names)
+    assert counted[2].requests >= sum(version == 2 for version in met.values())
     worker_ids = {worker.pid for worker in pod.workers()}
-    await driver.apply_traffic(shares(10_000, 4))
+    await driver.apply_traffic(shares(10_000, 4, slow_us=PATIENT_US))
     await driver.load(order(TWO, 2, generation=7))
-    promoted = users.answered
-    await users.more(len(names))
+    assert set((await met_by(http, pod, names[:200])).values()) == {2}
     users.stop = True
     await asyncio.gather(*clients)
     assert not users.failed
-    assert promoted < users.answered
     assert all(versions == sorted(versions) for versions in users.versions.values()), "nobody goes back"
-    assert all(versions[-1] == 2 for versions in users.versions.values())
     assert worker_ids <= {worker.pid for worker in pod.workers()}, "promotion loaded nothing and ended nothing"
     assert (await driver.read("adder", CANDIDATE)).manifest_digest == ONE.digest
     assert (await driver.read_traffic("adder")).authority == (0, 0, 0)

@@ -24,6 +24,10 @@ def test_numbers_whose_squares_are_too_large_are_finite() -> None:
     assert OutputLook().at(b"a", outputs(3e38, -3e38)) == 0
 
 
+def test_nan_among_many_numbers_is_seen() -> None:
+    assert OutputLook().at(b"a", outputs(*[0.0] * 100, np.nan)) == NOT_FINITE
+
+
 def test_the_same_answer_to_another_request_is_seen() -> None:
     look = OutputLook()
     assert look.at(b"a", outputs(1.0)) == 0

@@ -1,0 +1,1 @@
+"""What a region does about the traffic of one model's rollout: ``step(traffic, event, now)``, pure."""

@@ -16,8 +16,10 @@ HEAVY = {"boto3", "botocore", "confluent_kafka", "faust", "aiokafka", "redis", "
 """Without pydantic itself: typer checks options with it, and it reads the installed metadata, which needs email."""
 CLIENTS = HEAVY - {"pydantic_settings", "yaml", "structlog", "asyncio", "ssl"}
 """What the settings alone never need; asyncio and ssl come with pydantic_settings."""
-MODULES_MAX = {("--version",): 375, ("config", "show"): 475}
-"""Of all libraries and our own, by command."""
+MODULES_MAX = {("--version",): 395, ("config", "show"): 495}
+"""Of all libraries and our own, by command, with Python 3.11."""
+MORE_IN_LATER_PYTHONS = 20
+"""So many more parts does their own library have."""
 
 SCRIPT = """
 import sys
@@ -61,7 +63,8 @@ def test_importing_the_command_line_reads_no_installed_metadata() -> None:
 
 @pytest.mark.parametrize(("arguments", "modules_max"), MODULES_MAX.items())
 def test_few_modules_are_imported(arguments: tuple[str, ...], modules_max: int) -> None:
-    assert len(imported(*arguments)) <= modules_max
+    later = sys.version_info >= (3, 12)
+    assert len(imported(*arguments)) <= modules_max + MORE_IN_LATER_PYTHONS * later
 
 
 def test_completion_imports_no_heavy_library() -> None:

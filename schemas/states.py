@@ -8,6 +8,7 @@
          SERVING -> LOADING                    (a pod restarted or was added, or a reload was asked for)
          FETCHING -> ANNOUNCED                 (the worker that fetched it stops; the next one begins anew)
          LOADING -> STAGED                     (the pods that had it are gone)
+         FAILED -> ANNOUNCED                   (the pod that failed is gone, and the bytes are not here yet)
          any -> SUPERSEDED                     (a higher generation arrived)
 
 A state is reported only after it is true.
@@ -46,7 +47,7 @@ MOVES: dict[State, frozenset[State]] = {
     _S.STAGED: frozenset({_S.LOADING, _S.SERVING, _S.FETCHING, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.LOADING: frozenset({_S.SERVING, _S.STAGED, _S.FETCHING, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.SERVING: frozenset({_S.LOADING, _S.STAGED, _S.FETCHING, _S.SUPERSEDED}),
-    _S.FAILED: frozenset({_S.FETCHING, _S.STAGED, _S.LOADING, _S.SERVING, _S.QUARANTINED, _S.SUPERSEDED}),
+    _S.FAILED: frozenset({_S.ANNOUNCED, _S.FETCHING, _S.STAGED, _S.LOADING, _S.SERVING, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.QUARANTINED: frozenset({_S.FETCHING, _S.STAGED, _S.LOADING, _S.SUPERSEDED}),
     _S.SUPERSEDED: frozenset(),
 }

@@ -38,8 +38,9 @@ BUSY = 20
 DEAR_SECONDS = 0.005
 """A pass that took longer would hold the streams up if it came again at once."""
 
-REPEAT_SECONDS = 3600.0
-"""How often a state is said whole although nothing in it has changed: should Kafka ever lose one, it is said again."""
+REPEAT_SECONDS = 300.0
+"""How often a state is said whole although nothing in it has changed: Kafka may have lost it, or an owner that was
+replaced while it was paused may have sent an older one after it."""
 
 log = structlog.get_logger(__name__)
 

@@ -48,9 +48,10 @@ def test_what_serves_is_not_failed_or_quarantined_under_the_same_generation() ->
     assert not may_move(State.SERVING, State.QUARANTINED)
 
 
-@pytest.mark.parametrize("state", [s for s in State if s not in {State.ANNOUNCED, State.FETCHING}])
-def test_only_what_a_worker_that_stops_was_fetching_goes_back_to_announced(state: State) -> None:
+@pytest.mark.parametrize("state", [s for s in State if s not in {State.ANNOUNCED, State.FETCHING, State.FAILED}])
+def test_only_what_was_fetched_or_failed_goes_back_to_announced(state: State) -> None:
     assert may_move(State.FETCHING, State.ANNOUNCED)
+    assert may_move(State.FAILED, State.ANNOUNCED)
     assert not may_move(state, State.ANNOUNCED)
 
 

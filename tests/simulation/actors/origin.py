@@ -92,7 +92,7 @@ def reader_for(worker: Worker) -> type[RegistryReader]:
 
         def tail(self, model: str, log: ModelLog | None = None, *, partial: bool = False) -> Tail:
             """See ``RegistryReader.tail``."""
-            if log is None:
+            if log is None and model == worker.world.model:
                 self._folds.clear()  # another begins to read: nothing of its own can be overtaken
             return self._perhaps_earlier(super().tail(model, log, partial=partial))
 
@@ -101,6 +101,8 @@ def reader_for(worker: Worker) -> type[RegistryReader]:
             return self._perhaps_earlier(super().read_until(log, generation, partial=partial))
 
         def _perhaps_earlier(self, tail: Tail) -> Tail:
+            if tail.log.model != worker.world.model:  # a name that somebody made up
+                return tail
             known = worker.replica.facts.log_head if worker.replica else 0
             earlier = [fold for fold in self._folds if fold.head < known]
             self._folds.append(tail.log)

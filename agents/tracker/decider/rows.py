@@ -81,8 +81,10 @@ class ModelRow:
 
     @property
     def snapshots(self) -> dict[str, Snapshot]:
-        """Each region's highest complete snapshot."""
-        return {region: rows.complete for region, rows in self.regions.items() if rows.complete is not None}
+        """Each region's highest complete snapshot; one that the table kept of another registry is none."""
+        ours = self.log.registry_id if self.log is not None else ""
+        found = {region: rows.complete for region, rows in self.regions.items() if rows.complete is not None}
+        return {region: each for region, each in found.items() if not ours or each.header.registry_id == ours}
 
     def epoch(self, region: str) -> int:
         """The owner epoch of what is believed of a region; 0: nothing is."""

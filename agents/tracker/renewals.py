@@ -124,7 +124,10 @@ class Renewals:
         ahead_of_us, found = self._heartbeats.ahead_of_us(), dict[str, Standing]()
         for model, each in reported.items():
             row = self._rows.models.get(model)
-            if each.partition == partition and each.arrived and row is not None and model not in self._rows.waiting:
+            awaits_fold = model in self._rows.waiting or (
+                row is not None and row.log is not None and row.log.head != each.state.head_generation
+            )
+            if each.partition == partition and each.arrived and row is not None and not awaits_fold:
                 # While its log can't be read, what was known before is repeated, and no report counts.
                 snapshots = row.snapshots if row.log is not None else {}
                 as_of_us = self._as_of_us(row, each.state, now_us)

@@ -310,8 +310,11 @@ class Checks:
         return row is not None and self._is_a_lie(row.regions.get(region, EMPTY).complete)
 
     def lies_are_over(self, worker: TrackerWorker, began: int) -> None:
-        """A worker has taken all acknowledgements from offset ``began`` to the end."""
+        """A worker has taken all acknowledgements from offset ``began`` to the end; some may wait for a look."""
+        waiting = worker.agent.intake.reports._epochs.regions_waiting(self.world.model)
         for lie in self.world.kafka.lies.values():
+            if lie.region in waiting:
+                continue
             if lie.refuted_at is not None and lie.refuted_at >= began and self.believes_a_lie(worker, lie.region):
                 row = worker.agent.rows.models[self.world.model]
                 if row.epoch(lie.region) == lie.epoch:

@@ -67,7 +67,7 @@ class LocalRollout:
         self._policy = policy
         self._owner = owner
         self._log: ModelLog | None = None  # as it is obeyed
-        self._done = 0  # the grant's generation when nothing was left of it
+        self._done: TrafficGrant | None = None  # when nothing was left of it; an accepted log may count on from below
         self._holding = False
         self._stopping: list[CandidateShell | TrafficShell] = []
 
@@ -163,7 +163,7 @@ class LocalRollout:
     def candidate_over(self) -> None:
         """See ``HasCandidate``."""
         grant = self._grant
-        self._done = grant.generation if grant is not None else self._done
+        self._done = grant if grant is not None else self._done
         self.candidate = None
         if self._parts.candidate is not None:
             self._owner.spawn(self._forget())
@@ -188,7 +188,7 @@ class LocalRollout:
         grant = folded.grant(self._ports.region)
         if first and (grant is not None or control.facts.saved.candidate is not None):
             return True
-        return grant is not None and grant.keeps_candidate and grant.generation > self._done
+        return grant is not None and grant.keeps_candidate and grant != self._done
 
     def _begin(self, control: Replica) -> None:
         ports, saved, proved_at = self._ports, control.facts.saved, control.facts.proved_at

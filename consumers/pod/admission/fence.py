@@ -13,7 +13,7 @@ class Accepted:
     registry_id: str
     epoch: int
     generation: int
-    manifest_digest: str | None  # None: the order was to unload
+    manifest_digest: str | None  # None: an unload, or a promotion: no order has named bytes under the pair
     served: LoadOrder | None  # last served; a restarted pod may go back to it, for that lowers nothing
 
 
@@ -89,6 +89,9 @@ def accepted_by_promotion(
 ) -> tuple[Accepted, Accepted]:
     """What a pod promises for control and candidate lane where ``order`` promotes what the candidate lane serves.
 
+    ``order`` says nothing of what the candidate lane is to hold: under the same pair its own order may name other
+    bytes, where the pod has missed the promotion and the next rollout's start.
+
     Args:
         order: for the control.
         old: the control's until now; it goes on in the candidate lane, under a pair that no order of before has.
@@ -98,4 +101,5 @@ def accepted_by_promotion(
     epoch, generation = max((order.epoch, order.generation), before)
     kept = replace(old, lane=CANDIDATE, epoch=epoch, generation=generation, reload=False) if old else None
     promise = Accepted(order.registry_id, order.epoch, order.generation, order.manifest_digest, order)
-    return promise, Accepted(order.registry_id, epoch, generation, kept.manifest_digest if kept else None, kept)
+    named = kept.manifest_digest if kept and (epoch, generation) == before else None
+    return promise, Accepted(order.registry_id, epoch, generation, named, kept)

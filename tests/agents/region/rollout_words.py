@@ -1,10 +1,12 @@
 """Short ways to say what the tests of rollouts in a region are about."""
 
+from dataclasses import replace
+
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.consumers.pod_clients.port import CANDIDATE, PodReading
-from modelcast.schemas.records import Activation, CommandKind, CommandTarget, ModelCommand
+from modelcast.schemas.records import Activation, CommandKind, CommandTarget, LogPosition, ModelCommand
 from modelcast.schemas.traffic.steps_and_gates import CANARY, RolloutPlan, encode_plan
 from tests.agents.region.words import EAGER, MODEL, REGION, REGISTRY, Log, Region, digest
 
@@ -48,6 +50,12 @@ class RolloutLog(Log):
 
     def abort(self) -> "RolloutLog":
         return self._told(CommandKind.ROLLOUT_ABORT)
+
+    def accept(self, *given_up: LogPosition) -> "RolloutLog":
+        entry = self._told(CommandKind.ACCEPT).entries.pop()
+        assert isinstance(entry, ModelCommand)
+        self.entries.append(replace(entry, rollout="", replaces=given_up))
+        return self
 
 
 def beside(*pods: str, memory: Memory | None = None, policy: Policy | None = None) -> Region:

@@ -15,7 +15,7 @@ from modelcast.agents.region.traffic.tables import OriginTables
 from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode
-from modelcast.schemas.records import CommandKind
+from modelcast.schemas.records import CommandKind, LogPosition
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic
 from modelcast.schemas.traffic.reports import PodCounts, TrafficReading
@@ -112,6 +112,21 @@ async def test_a_candidate_is_loaded_beside_what_serves_and_let_go_when_it_is_ab
     await rolling.scene.until(lambda: rolling.memory.candidate is None, "nothing is left of it")
     assert rolling.scene.reconciler.rollout.candidate is None
     assert rolling.scene.told is State.SERVING
+
+
+async def test_a_rollout_goes_on_whose_end_is_no_part_of_the_log_that_was_accepted_instead(rolling: Rolling) -> None:
+    rolling.log.start()
+    await rolling.says()
+    await rolling.holds(2)
+    rolling.log.abort()
+    await rolling.says()
+    await rolling.holds(None)
+    await rolling.scene.until(lambda: rolling.scene.reconciler.rollout.candidate is None, "it is over")
+    lost = LogPosition(4, rolling.log.fold.digest_at(4))
+    rolling.log.entries.pop()
+    rolling.log.accept(lost).accept(lost)
+    await rolling.says()
+    await rolling.holds(2)
 
 
 async def test_a_promotion_moves_no_bytes_and_loads_nothing(rolling: Rolling) -> None:

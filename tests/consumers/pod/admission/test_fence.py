@@ -106,11 +106,19 @@ def test_promoted_bytes_and_those_that_they_replace_are_promised_under_pairs_tha
     old, candidate = order(1, 4, B), accepted(1, 9)
     promise, kept = accepted_by_promotion(order(2, 6), old, candidate)
     assert promise == Accepted("r", 2, 6, A, order(2, 6))
-    assert kept == Accepted("r", 2, 6, B, replace(old, lane="candidate", epoch=2, generation=6))
+    assert kept == Accepted("r", 2, 6, None, replace(old, lane="candidate", epoch=2, generation=6))
     _, kept = accepted_by_promotion(order(1, 6), old, candidate)
-    assert (kept.epoch, kept.generation) == (1, 9), "a pair never goes down"
+    assert (kept.epoch, kept.generation, kept.manifest_digest) == (1, 9, B), "a pair never goes down"
     _, kept = accepted_by_promotion(order(1, 6), None, None)
     assert kept == Accepted("r", 1, 6, None, None)
+
+
+def test_the_order_that_promotes_leaves_open_what_the_candidate_lane_is_ordered_under_the_same_pair() -> None:
+    late, other = order(1, 5), "sha256:" + "c" * 64
+    _, kept = accepted_by_promotion(order(1, 6), order(1, 4, B), accepted(1, 5))
+    assert admission_of(order(1, 6, other), kept, kept.served) is Admission.LOAD, "the next rollout has begun"
+    assert admission_of(order(1, 6, B), kept, kept.served) is Admission.ALREADY
+    assert code_of(late, kept, kept.served) == "stale", "what was promoted is not loaded twice"
 
 
 def test_an_epoch_that_the_other_lane_has_seen_replaced_is_stale() -> None:

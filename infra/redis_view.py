@@ -58,7 +58,7 @@ return string.format('%.0f', now)
 """
 _RENEW = """
 local at = redis.call('HMGET', KEYS[1], 'f', 'u')
-if at[1] and tonumber(at[1]) > tonumber(ARGV[1]) then return 1 end
+if at[1] and tonumber(at[1]) > tonumber(ARGV[1]) then return 2 end
 if at[2] ~= ARGV[3] then return 0 end
 local t = redis.call('TIME')
 redis.call('HSET', KEYS[1], 't', string.format('%.0f', t[1] * 1000000 + t[2]), 'r', ARGV[4])
@@ -88,6 +88,14 @@ class Renewal:
     tag: bytes
     told: bytes
     fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotRenewed:
+    """Keys that were not renewed: they hold another state or none (``missing``), or a newer owner's (``refused``)."""
+
+    missing: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +184,11 @@ class RedisMirror:
             raise redis_unavailable(error) from error
         return sum(answer == 0 for answer in answers[-len(batch.writes) :]) if batch.writes and self._scripts else 0
 
-    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+    async def renew(self, renewals: Sequence[Renewal]) -> NotRenewed:
         """Renew states that have not changed, in one round trip.
 
         Returns:
-            The keys that hold another state than the one that was to be renewed, or none.
+            What could not be renewed.
 
         Raises:
             RedisUnavailable: not all could be renewed.
@@ -196,8 +204,12 @@ class RedisMirror:
         except ERRORS as error:
             raise redis_unavailable(error) from error
         if not self._scripts:
-            return frozenset()
-        return frozenset(each.key for each, answer in zip(renewals, answers, strict=True) if answer == 0)
+            return NotRenewed()
+        found = [(each.key, answer) for each, answer in zip(renewals, answers, strict=True)]
+        return NotRenewed(
+            frozenset(key for key, answer in found if answer == 0),
+            frozenset(key for key, answer in found if answer == 2),
+        )
 
     async def _without_scripts(self) -> None:
         self._scripts = False

@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 
 import structlog
 
@@ -21,7 +21,7 @@ BEAT_SECONDS = 1.0
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.5, 5.0
 REFUSED_SECONDS_MAX = 15.0
 """Seconds of refused writes after which a worker that still owns its models takes a new fence: the worker with the
-higher one may have slept before it took it."""
+higher one may have slept before it took it. Also of a single state that can't be renewed for so long."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,7 @@ class Mirror:
         self._wake = asyncio.Event()
         self._fence: int | None = None
         self._refused_since: float | None = None
+        self._refused_renewals: dict[str, float] = {}  # model -> since when its state can't be renewed
         self.refused = 0
 
     def open(self, registry_id: str) -> None:
@@ -61,6 +62,7 @@ class Mirror:
         self._pending = {key: write for key, write in self._pending.items() if write.fence}
         self._tags.clear()
         self._renewals.clear()
+        self._refused_renewals.clear()
         self._wake.set()
 
     def state(self, model: str, encoded: bytes) -> None:
@@ -158,17 +160,22 @@ class Mirror:
         taken = {model: self._renewals.pop(model) for model in models}
         renewals = [Renewal(view.keys.model(m), self._tags[m], told, fence) for m, told in taken.items()]
         try:
-            missing = await view.renew(renewals)
+            left = await view.renew(renewals)
         except RedisUnavailable:
             if fence == self._fence:
                 self._renewals = taken | self._renewals
             raise
         if not self._renewals and not self._pending:
             self._wake.clear()
-        VIEW_WRITES.labels("renewed").inc(len(taken) - len(missing))
+        self.refused += len(left.refused)
+        VIEW_WRITES.labels("refused").inc(len(left.refused))
+        VIEW_WRITES.labels("renewed").inc(len(taken) - len(left.missing) - len(left.refused))
+        if fence != self._fence:
+            return
         for model in taken:
-            if fence == self._fence and view.keys.model(model) in missing:
+            if view.keys.model(model) in left.missing:
                 self._on_missing(model)
+        self._renewals_are_refused({model for model in taken if view.keys.model(model) in left.refused}, taken)
 
     def _are_refused(self, refused: bool, fence: int) -> None:
         now = self._ports.clock.monotonic()
@@ -177,9 +184,22 @@ class Mirror:
         elif self._refused_since is None:
             self._refused_since = now
         elif now - self._refused_since > REFUSED_SECONDS_MAX:
-            log.warning("the live view refuses this worker's writes: a new fence is taken")
-            self._fence = self._refused_since = None
-            self._on_back()
+            self._take_new_fence()
+
+    def _renewals_are_refused(self, refused: Set[str], asked: Iterable[str]) -> None:
+        """Note it by model: where only one is a sleeper's, the writes of all others are taken."""
+        now, before = self._ports.clock.monotonic(), self._refused_renewals
+        for model in asked:
+            if model not in refused:
+                before.pop(model, None)
+        if any(now - before.setdefault(model, now) > REFUSED_SECONDS_MAX for model in refused):
+            self._take_new_fence()
+
+    def _take_new_fence(self) -> None:
+        log.warning("the live view refuses this worker's writes: a new fence is taken")
+        self._fence = self._refused_since = None
+        self._refused_renewals.clear()
+        self._on_back()
 
     def _put_back(self, taken: Mapping[str, Write], names: Mapping[str, set[str]]) -> None:
         """What could not be written waits again, unless something newer does."""

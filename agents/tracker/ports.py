@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelcast.infra.kafka.outbox import Delivered
-from modelcast.infra.redis_view import Batch, Keys, Renewal
+from modelcast.infra.redis_view import Batch, Keys, NotRenewed, Renewal
 from modelcast.schemas.records import ModelUpdate, VersionState
 from modelcast.schemas.topics import Topic
 
@@ -129,8 +129,8 @@ class View(Protocol):
         """Write a batch; return how many writes a newer owner's fence refused. Raises ``RedisUnavailable``."""
         ...
 
-    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
-        """Renew what has not changed; return the keys that hold something else. Raises ``RedisUnavailable``."""
+    async def renew(self, renewals: Sequence[Renewal]) -> NotRenewed:
+        """Renew what has not changed; return what could not be renewed. Raises ``RedisUnavailable``."""
         ...
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ import redis
 
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.servers.redis import RedisServer
-from modelcast.infra.redis_view import Batch, RedisMirror, RedisView, Renewal, Write
+from modelcast.infra.redis_view import Batch, NotRenewed, RedisMirror, RedisView, Renewal, Write
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import RedisUnavailable
@@ -182,13 +182,13 @@ def test_a_state_that_has_not_changed_is_renewed_if_it_is_there(redis_url: str, 
         await mirror.write(
             Batch((Write(key, fields, 5, age_us=60_000_000),), {mirror.keys.models: frozenset({"fraud"})})
         )
-        assert await mirror.renew([Renewal(key, b"another", told, 5)]) == {key}
-        assert await mirror.renew([Renewal(key, b"tag", told, 4)]) == frozenset(), "a newer owner's: not ours to mend"
+        assert await mirror.renew([Renewal(key, b"another", told, 5)]) == NotRenewed(missing=frozenset({key}))
+        assert await mirror.renew([Renewal(key, b"tag", told, 4)]) == NotRenewed(refused=frozenset({key}))
         check(1_000_000, 60.0)
-        assert await mirror.renew([Renewal(key, b"tag", told, 5)]) == frozenset()
+        assert await mirror.renew([Renewal(key, b"tag", told, 5)]) == NotRenewed()
         check(31_000_000, 0.0)
         lost = mirror.keys.model("spam")
-        assert await mirror.renew([Renewal(lost, b"tag", told, 5)]) == {lost}
+        assert await mirror.renew([Renewal(lost, b"tag", told, 5)]) == NotRenewed(missing=frozenset({lost}))
         assert not redis.Redis.from_url(redis_url).exists(lost)
 
     def check(updated_at_us: int, age_seconds: float) -> None:

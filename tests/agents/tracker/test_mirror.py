@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from modelcast.agents.tracker.mirror import BATCH_WRITES_MAX, Mirror
-from modelcast.infra.redis_view import Batch, Keys, Renewal
+from modelcast.infra.redis_view import Batch, Keys, NotRenewed, Renewal
 from modelcast.schemas.errors import RedisUnavailable
 from tests.agents.tracker.ports import ports_of
 from tests.support.waiting import until_async
@@ -45,17 +45,19 @@ class ViewInMemory:
             self.names.setdefault(key, set()).update(members)
         return 0
 
-    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+    async def renew(self, renewals: Sequence[Renewal]) -> NotRenewed:
         await self.gate.wait()
         self._answer()
-        gone = set()
+        gone, refused = set(), set()
         for each in renewals:
-            _, fields = self.content.get(each.key, (0, {}))
-            if fields.get("u") == each.tag:
+            fence, fields = self.content.get(each.key, (0, {}))
+            if fence > each.fence:
+                refused.add(each.key)
+            elif fields.get("u") == each.tag:
                 fields["r"] = each.told
             else:
                 gone.add(each.key)
-        return frozenset(gone)
+        return NotRenewed(frozenset(gone), frozenset(refused))
 
     async def close(self) -> None:
         self.closed = True
@@ -230,3 +232,23 @@ async def test_what_is_told_of_a_state_waits_until_that_is_written(scene: Scene)
     await scene.until(lambda: scene.view.content.get(KEYS.model("fraud"), (0, {}))[1].get("r") == b"told")
     assert scene.view.state("fraud") == b"2"
     assert scene.missing == []
+
+
+async def test_a_sleeper_with_a_higher_fence_loses_even_where_nothing_changes(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model in ("fraud", "churn"):
+        scene.mirror.state(model, b"1")
+    await scene.until(lambda: scene.view.state("fraud") and scene.view.state("churn"))
+    scene.view.fences = 2  # somebody who was replaced while it was paused took it on waking, and says what was
+    scene.view.content[KEYS.model("fraud")] = (2, {"v": b"0", "u": b"sleeper"})
+    scene.mirror.unchanged("fraud", b"told")
+    await scene.until(lambda: scene.mirror.refused == 1)
+    assert (scene.returns, scene.missing) == (0, []), "it may be ours to lose: then we hear of that soon"
+    monkeypatch.setattr("modelcast.agents.tracker.mirror.REFUSED_SECONDS_MAX", 0.0)
+    scene.mirror.unchanged("churn", b"told")  # that this one is taken proves nothing of the other
+    await scene.until(lambda: scene.view.content[KEYS.model("churn")][1].get("r") == b"told")
+    scene.mirror.unchanged("fraud", b"told")
+    await scene.until(lambda: scene.returns == 1)
+    scene.mirror.state("fraud", b"1")  # as everything is put down again then
+    await scene.until(lambda: scene.view.content[KEYS.model("fraud")][0] == 3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.kafka.outbox import Delivered
-from modelcast.infra.redis_view import Batch, Keys, Renewal, Write
+from modelcast.infra.redis_view import Batch, Keys, NotRenewed, Renewal, Write
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import KafkaUnavailable, RedisUnavailable
 from modelcast.schemas.records import VersionState
@@ -143,15 +143,18 @@ class Redis:
         self._last_fence = max(self._last_fence + 1, int(self._world.now * 1e6))
         return self._last_fence
 
-    def renew(self, renewal: Renewal) -> bool:
-        """Whether it holds what was to be renewed, or is a newer owner's."""
-        at, content = self._content.get(renewal.key, (0, {}))
-        if at > renewal.fence:
-            return True
-        if content.get("u") != renewal.tag:
-            return False
-        self._content[renewal.key] = at, content | {"r": renewal.told}
-        return True
+    def renew(self, renewals: Sequence[Renewal]) -> NotRenewed:
+        """What could not be renewed."""
+        missing, refused = set(), set()
+        for each in renewals:
+            at, content = self._content.get(each.key, (0, {}))
+            if at > each.fence:
+                refused.add(each.key)
+            elif content.get("u") != each.tag:
+                missing.add(each.key)
+            else:
+                self._content[each.key] = at, content | {"r": each.told}
+        return NotRenewed(frozenset(missing), frozenset(refused))
 
     def put(self, write: Write) -> bool:
         """Whether the write was not refused."""
@@ -180,10 +183,9 @@ class ViewLine:
         """See ``View``."""
         return await self._asked(lambda: sum(not self._world.redis.put(write) for write in batch.writes))
 
-    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+    async def renew(self, renewals: Sequence[Renewal]) -> NotRenewed:
         """See ``View``."""
-        redis = self._world.redis
-        return await self._asked(lambda: frozenset(each.key for each in renewals if not redis.renew(each)))
+        return await self._asked(lambda: self._world.redis.renew(renewals))
 
     async def close(self) -> None:
         """Nothing to close."""

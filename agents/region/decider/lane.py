@@ -96,7 +96,7 @@ def _is_empty(view: PodView) -> bool:
 def plan_unloads(replica: Replica, now: float) -> tuple[Replica, list[Unload]]:
     """Have every pod let go that holds a candidate nobody wants, or was ordered one: such an order may be late."""
     facts, effects = replica.facts, list[Unload]()
-    if not facts.lane or facts.aspiration is None or facts.aspiration.update is not None or replica.pending.holding:
+    if not facts.lane or facts.aspiration is None or replica.pending.holding:
         return replica, effects
     for name, view in replica.pods.items():
         if not _is_due(replica, view, now):
@@ -113,11 +113,19 @@ def _is_due(replica: Replica, view: PodView, now: float) -> bool:
     reading, facts = view.reading, replica.facts
     if reading is None or view.loading or view.unloading or now < view.retry_at:
         return False
+    if facts.aspiration is not None and facts.aspiration.update is not None and not _is_left_over(replica, reading):
+        return False
     if reading.version is None:
         return view.owes_unload
     if reading.manifest_digest == facts.beside_aspired != facts.beside.get(reading.pod):
         return False  # it is about to be promoted, or taken back: that must find it loaded
     return reading.generation is None or reading.generation <= replica.generation  # else the log is read again first
+
+
+def _is_left_over(replica: Replica, reading: PodReading) -> bool:
+    """Whether the pod holds the candidate of before, which no load replaces: it serves the one that is wanted now."""
+    other = reading.version is not None and reading.manifest_digest != replica.digest
+    return other and replica.facts.beside.get(reading.pod) == replica.digest
 
 
 def on_unloaded(replica: Replica, event: Unloaded, now: float) -> Replica:

@@ -221,7 +221,7 @@ class LocalRollout:
         if self.candidate is not None:
             self.candidate.folded(folded)
         if self.traffic is not None:
-            self.traffic.feed(GrantRead(self._grant, epoch))
+            self.traffic.feed(GrantRead(self._grant, epoch, folded.head))
 
     async def _forget(self) -> None:
         try:

@@ -96,7 +96,7 @@ def _lowered(traffic: RegionTraffic) -> RegionTraffic:
 
 def _on_grant(traffic: RegionTraffic, event: GrantRead, now: Instant) -> RegionTraffic:
     old, grant = traffic.grant, event.grant
-    traffic = replace(traffic, grant=grant, epoch=event.epoch)
+    traffic = replace(traffic, grant=grant, epoch=event.epoch, head=event.head)
     if grant is None or not grant.serves_candidate:
         traffic = replace(traffic, guard=None)
     elif old is None or traffic.guard is None or old.rollout != grant.rollout:
@@ -130,9 +130,12 @@ def _on_table(traffic: RegionTraffic, event: TableSeen, now: Instant) -> RegionT
 
 
 def _usable(traffic: RegionTraffic) -> RegionTraffic:
-    """The table of which the log is known far enough: what a longer log grants could not be given to pods later."""
+    """The table of which the log is known far enough: what a longer log grants could not be given to pods later.
+
+    Where the log grants nothing any more, as of a region that was paused, a table that pods have is still to be zeroed.
+    """
     ahead, grant = traffic.ahead, traffic.grant
-    if ahead is None or grant is None or ahead.generation > grant.generation:
+    if ahead is None or ahead.generation > (grant.generation if grant is not None else traffic.head):
         return traffic
     return replace(traffic, table=ahead, ahead=None)
 

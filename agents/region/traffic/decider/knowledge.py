@@ -83,8 +83,9 @@ class RegionTraffic:
     epoch: int
     pace: TrafficPace = field(default_factory=TrafficPace)
 
-    # What the log allows, as far as it was read; None: nothing.
+    # What the log allows, as far as it was read; None: nothing. How far that is.
     grant: TrafficGrant | None = None
+    head: int = 0
     # The newest table that the log bears out; its authority never falls while one rollout lasts.
     table: TrafficTable | None = None
     # What of it the log allows here, or allowed last; None: nothing was allowed since.
@@ -132,10 +133,14 @@ class RegionTraffic:
 
 @dataclass(frozen=True, slots=True)
 class GrantRead:
-    """The log was read; ``grant`` is what it allows here. ``epoch``: under which the model is owned."""
+    """The log was read up to ``head``; ``grant`` is what it allows here.
+
+    ``epoch``: under which the model is owned.
+    """
 
     grant: TrafficGrant | None
     epoch: int
+    head: int
 
 
 @dataclass(frozen=True, slots=True)

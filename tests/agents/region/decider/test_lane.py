@@ -23,7 +23,7 @@ from modelcast.agents.region.decider.lane import is_over
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadOrder
-from modelcast.schemas.records import CommandKind
+from modelcast.schemas.records import Activation, CommandKind
 from modelcast.schemas.states import State
 from modelcast.schemas.text.amounts import Amount
 from modelcast.schemas.traffic.steps_and_gates import CANARY
@@ -264,6 +264,16 @@ def test_the_candidate_of_a_newer_rollout_takes_the_place_of_the_older() -> None
     region.save_all()
     region.fetched(3)
     assert {order.version for order in orders(region)} == {3}
+
+
+def test_an_older_candidate_is_let_go_where_the_newer_one_serves_already() -> None:
+    log = RolloutLog().start()
+    region = loaded(log)
+    region.on(ControlServes({"a": digest(3), "b": digest(1)}))
+    log.publish(3, activation=Activation.STAGED)
+    region.on(log.start(3).folded)
+    region.save_all()
+    assert unloads(region) == ["a"]
 
 
 def test_a_pod_of_a_higher_generation_has_the_log_read_again() -> None:

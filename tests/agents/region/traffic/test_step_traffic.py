@@ -21,6 +21,7 @@ from modelcast.agents.region.traffic.decider.knowledge import (
     TimePassed,
 )
 from modelcast.agents.region.traffic.decider.step_traffic import is_quiet, wakes_at
+from modelcast.schemas.records import CommandKind
 from modelcast.schemas.traffic.steps_and_gates import CANARY, Blind
 from tests.agents.region.rollout_words import RolloutLog
 from tests.agents.region.traffic.words import Divided, cuts, table
@@ -291,6 +292,25 @@ def test_who_takes_over_after_the_end_takes_back_what_an_older_worker_had_given(
     assert not is_quiet(region.traffic, region.now), "the origin's table was not read yet"
     region.puts(table(1_000))
     assert region.shares == [0]
+
+
+def test_who_takes_over_a_region_that_was_paused_meanwhile_takes_back_what_it_was_given() -> None:
+    divided = Divided("a", "b")
+    divided.puts(table(1_000))
+    divided.log.say(CommandKind.PAUSE)
+    successor = Divided("a", "b", log=divided.log)
+    successor.pods = divided.pods
+    successor.puts(table(1_000))
+    assert successor.traffic.grant is None
+    assert successor.shares == [0, 0]
+
+
+def test_a_table_of_a_longer_log_waits_for_it_where_nothing_is_granted() -> None:
+    log = RolloutLog().start().grants(1_000)
+    log.say(CommandKind.PAUSE)
+    divided = Divided("a", log=log)
+    divided.puts(table(1_000, generation=6))
+    assert divided.pods["a"].table is None
 
 
 def test_a_pod_that_is_silent_is_told_and_read_again() -> None:

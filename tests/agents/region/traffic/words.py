@@ -121,7 +121,7 @@ class Divided:
         return self.effects
 
     def folds(self) -> None:
-        self.on(GrantRead(self.log.fold.grant(REGION), 1))
+        self.on(GrantRead(self.log.fold.grant(REGION), 1, self.log.fold.head))
 
     def passes(self, seconds: float) -> None:
         self.now = Instant(self.now.seconds + seconds, self.now.wall_us + int(seconds * 1e6))

@@ -180,3 +180,4 @@ class Rewriting:
     def _read_truth(self) -> None:
         world = self.world
         world.truth = world.reader.tail(world.model, ModelLog(world.model, world.registry_id)).log
+        world.checks.rollouts.claimed()  # another copy may grant less

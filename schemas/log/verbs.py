@@ -130,7 +130,11 @@ def _alias(log: "ModelLog", order: Order) -> "ModelLog":
 
 
 def _accept(log: "ModelLog", order: Order) -> "ModelLog":
-    return replace(log, replaced={**log.replaced, **{p.digest: order.generation for p in order.replaces}})
+    """Pods may have a table of the log that was given up: the next one of the rollout is above it."""
+    rollout = replace(log.rollout, generation=order.generation) if log.rollout is not None else None
+    return replace(
+        log, rollout=rollout, replaced={**log.replaced, **{p.digest: order.generation for p in order.replaces}}
+    )
 
 
 RULES: Mapping[CommandKind, Rule] = MappingProxyType(

@@ -150,6 +150,8 @@ class Memory:
     def positions(self) -> tuple[LogPosition, ...]:
         """What a log must hold, or have given up by a person's ACCEPT, before the region obeys it."""
         known = [(self.accepted_generation, self.accepted_digest)]
+        if self.candidate is not None:  # pods may have a table of its generation
+            known.append((self.candidate.accepted_generation, self.candidate.accepted_digest))
         if self.contradiction is not None:
             known.append((self.contradiction.generation, self.contradiction.digest))
         return tuple(LogPosition(generation, digest) for generation, digest in known if generation)

@@ -90,7 +90,8 @@ def test_looking_for_what_redis_tells_imports_neither_the_agents_libraries_nor_a
 
 NOT_FOR_AN_ANSWER = {"faust", "aiokafka", "aiohttp", "numpy", "scipy", "onnx", "onnxruntime", "boto3", "botocore",
                      "confluent_kafka", "prometheus_client", "structlog", "yaml", "pcodec", "zstandard", "dns",
-                     "modelcast.agents", "modelcast.consumers", "modelcast.deltas", "modelcast.producers",
+                     "modelcast.agents", "modelcast.consumers.artifacts", "modelcast.consumers.fetch",
+                     "modelcast.consumers.pod", "modelcast.deltas", "modelcast.producers",
                      "modelcast.infra.stores", "modelcast.infra.kafka"}  # fmt: skip
 """What ``get`` never needs where Redis answers."""
 

@@ -80,6 +80,11 @@ class RolloutActor:
                     "a rollout's effect failed", model=self.model, effect=type(effect).__name__, error=str(error)
                 )
                 answer = facts.Failed()
+            except Exception:  # it is tried again: without an answer the rollout would stand still for good
+                log.exception(
+                    "a rollout's effect failed in an unforeseen way", model=self.model, effect=repr(effect)[:300]
+                )
+                answer = facts.Failed()
             if answer is not None:
                 self.tell(answer)
 

@@ -26,7 +26,7 @@ class LoggedRollout:
     Attributes:
         id: the generation of the entry that started it, as text.
         started_generation: that generation.
-        generation: of the newest entry that changed it.
+        generation: of the newest entry that changed it, or of a later ACCEPT.
         phase: how it stands.
         candidate: the version that is tried.
         plan: what it does.

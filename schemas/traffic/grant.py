@@ -34,7 +34,8 @@ class TrafficGrant:
         model: the model.
         registry_id: the registry that the log belongs to.
         region: whom it is for.
-        generation: of the newest entry about the rollout.
+        generation: of the newest entry about the rollout, or of a later ACCEPT, so that tables of the log that was
+            given up are below the next one.
         phase: how the rollout stands.
         control: the version that the region should serve, as its aspiration says.
         candidate: the other version that it should keep loaded: the new one, or after the promotion the old one.

@@ -60,11 +60,6 @@ class PodCounts:
     table_sequence: int = 0  # of the table in force
     versions: tuple[VersionCounts, ...] = ()  # every version that the pod has loaded or had
 
-    @property
-    def table_authority(self) -> tuple[int, int, int]:
-        """Of the table in force; zeros: none is."""
-        return self.table_generation, self.table_epoch, self.table_sequence
-
 
 @dataclass(frozen=True, slots=True)
 class TrafficReading:

@@ -111,7 +111,8 @@ class CandidateShell(ReplicaShell):
     def end(self, reason: str) -> None:
         """Do nothing more from here on."""
         if not self._stopped:
-            self._end(reason)
+            self._close()
+            self._log.info("the candidate is looked after no more", reason=reason)
 
     def _report(self) -> None:
         self._owner.candidate_changed()

@@ -243,5 +243,6 @@ class Reconciler(ReplicaShell):
     def _end(self, reason: str) -> None:
         metrics.EPOCH.labels(self.model).set(0)
         metrics.ROLLOVER_STOPPED.labels(self.model).set(0)
-        super()._end(reason)
+        self._close()
+        self._log.info("no longer owned", reason=reason)
         self.rollout.end(reason)

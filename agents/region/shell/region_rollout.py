@@ -67,7 +67,8 @@ class LocalRollout:
         self._policy = policy
         self._owner = owner
         self._log: ModelLog | None = None  # as it is obeyed
-        self._done: TrafficGrant | None = None  # when nothing was left of it; an accepted log may count on from below
+        # The grant whose candidate was let go last. Not its generation: an accepted log may go on from a lower one.
+        self._done: TrafficGrant | None = None
         self._holding = False
         self._stopping: list[CandidateShell | TrafficShell] = []
 
@@ -106,8 +107,12 @@ class LocalRollout:
     def hold(self, on: bool) -> None:
         """Begin no load and no fetch until it is called with False."""
         self._holding = on
-        if self.candidate is not None:
-            (self.candidate.hold if on else self.candidate.release)()
+        if self.candidate is None:
+            return
+        if on:
+            self.candidate.hold()
+        else:
+            self.candidate.release()
 
     async def settle_loads(self) -> None:
         """Wait for the candidate's loads that are under way."""

@@ -221,7 +221,8 @@ class ReplicaShell(ABC):
 
     # --- the end ----------------------------------------------------------------------------------------------
 
-    def _end(self, reason: str) -> None:
+    def _close(self) -> None:
+        """Begin nothing more, and ask for the end of what is under way."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -230,7 +231,6 @@ class ReplicaShell(ABC):
         for task in self._tasks:
             if task is not current:
                 task.cancel()
-        self._log.info("no longer owned", reason=reason)
 
     def spawn(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do it beside everything else; it is cancelled at the end."""

@@ -81,10 +81,8 @@ class ModelRow:
 
     @property
     def snapshots(self) -> dict[str, Snapshot]:
-        """Each region's highest complete snapshot; one that the table kept of another registry is none."""
-        ours = self.log.registry_id if self.log is not None else ""
-        found = {region: rows.complete for region, rows in self.regions.items() if rows.complete is not None}
-        return {region: each for region, each in found.items() if not ours or each.header.registry_id == ours}
+        """Each region's highest complete snapshot."""
+        return {region: rows.complete for region, rows in self.regions.items() if rows.complete is not None}
 
     def epoch(self, region: str) -> int:
         """The owner epoch of what is believed of a region; 0: nothing is."""
@@ -106,6 +104,15 @@ class ModelRow:
         """The log was read further."""
         self.log = log
         self.entry_times_us.update(times_us)
+        self.drop_foreign()
+
+    def drop_foreign(self) -> None:
+        """Forget what the table kept of another registry: a tracker that starts may find its store replaced."""
+        if self.log is None:
+            return
+        for region, rows in list(self.regions.items()):
+            if rows.complete is not None and rows.complete.header.registry_id != self.log.registry_id:
+                self.forget(region)
 
     def accepted(self) -> dict[str, int]:
         """The generation that each region reports to have accepted."""
@@ -226,4 +233,5 @@ class Rows:
         restored = restore(pages)
         row.regions[region] = restored.rows
         row.unwritten.update((page_key(model, region, place), None) for place in restored.leftovers)
+        row.drop_foreign()
         self.waiting.add(model)

@@ -16,6 +16,7 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode_as, encode
+from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.evidence.replay import decode_evidence, encode_verdict, replayed
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.topics import Topic
@@ -160,11 +161,12 @@ async def test_of_two_controllers_the_one_that_took_over_last_decides(stage: Sta
     assert stage.log().head == 4
 
 
-async def test_a_store_that_fails_is_asked_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    from modelcast.schemas.errors import StoreUnavailable
-
+@pytest.mark.parametrize("error", [StoreUnavailable("no answer"), RuntimeError("nobody foresaw this")])
+async def test_a_store_that_fails_is_asked_again(
+    error: Exception, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*_: object, **__: object) -> None:
-        raise StoreUnavailable("no answer")
+        raise error
 
     log = stage.log()
     with monkeypatch.context() as patched:

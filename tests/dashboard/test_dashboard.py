@@ -9,8 +9,6 @@ from modelcast.dashboard.stream import StreamWatcher
 from modelcast.schemas.statuses import Limits, Status
 from tests.dashboard.makers import SECOND, now_state, row
 
-STATE = now_state("fraud", [row("eu"), row("us")])
-
 
 def heard(watcher: StreamWatcher) -> list[str]:
     """The kinds of the events that wait for a watcher."""
@@ -24,7 +22,7 @@ def heard(watcher: StreamWatcher) -> list[str]:
 def spoken(board: Dashboard, seconds_ago: float) -> None:
     """The tracker said the same, so long ago."""
     at_us = time.time_ns() // 1000 - round(seconds_ago * SECOND)
-    said = replace(STATE, updated_at_us=at_us)
+    said = replace(now_state("fraud", [row("eu"), row("us")]), updated_at_us=at_us)
     board.take(NewsBatch("kafka", Reach.LIVE, (SeenState("fraud", said, at_us),)))
     board.flush()
 

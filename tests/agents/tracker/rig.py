@@ -22,6 +22,7 @@ from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import DEFAULT, decode, decode_as, encode
+from modelcast.schemas.errors import DecodeError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.log.statements import read_stated
@@ -185,10 +186,12 @@ class Rig:
             return found.value if found else None
 
     def announced(self, model: str) -> list[int]:
-        """The generations of a model that stand on ``model-updates``."""
-        values = self.records(Topic.MODEL_UPDATES, partition_of(model))
-        entries = [read_stated(value, book=DEFAULT).entry for value in values]
-        return [e.generation for e in entries if e.model == model]
+        """The generations of a model that stand on ``model-updates``, among others' and the tracker's probes."""
+        found = []
+        for value in self.records(Topic.MODEL_UPDATES, partition_of(model)):
+            with contextlib.suppress(DecodeError):
+                found.append(read_stated(value, book=DEFAULT).entry)
+        return [e.generation for e in found if e.model == model]
 
     def letters(self) -> list[DeadLetter]:
         return [decode_as(DeadLetter, value) for value in self.records(Topic.DEAD_LETTERS, 0)]

@@ -34,7 +34,7 @@ FAST = (
 )
 NEEDS_DELTAS = "needs deltas"
 """How the reasons begin of what is skipped where they are not installed."""
-NEEDING_DELTAS_MAX = 5
+NEEDING_DELTAS_MAX = 8
 """So few tests outside ``tests/deltas`` may be about deltas."""
 TESTED_MIN = 5000
 """So many tests run without deltas at least: a copy that collects nothing proves nothing."""

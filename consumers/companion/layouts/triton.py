@@ -31,7 +31,7 @@ _BY_NAME = {
 }
 
 ParseConfig = Callable[[bytes], Mapping[str, Any]]
-"""A ModelConfig in text format as JSON fields. Raises ``ValueError``."""
+"""A ModelConfig in text format as JSON fields. Raises ``ValueError`` and ``Unsupported``."""
 
 
 def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: ParseConfig) -> VersionLayout:
@@ -39,7 +39,7 @@ def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: 
 
     Raises:
         NotLoadable: a hint is damaged.
-        Unsupported: nothing says how Triton is to load it.
+        Unsupported: nothing says how Triton is to load it, or a hint says what the companion does not know.
     """
     places = _places(files)
     config = _config(files, {p.path for p in places}, read, parse_config)

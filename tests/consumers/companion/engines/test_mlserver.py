@@ -95,8 +95,9 @@ async def test_a_folder_that_mlserver_does_not_see_blames_no_version_and_says_wh
                 with pytest.raises(LoadFailed, match=said) as caught:
                     await driver.load(order(rig.artifact(1), 1))
                 assert (caught.value.code, "as --repository" in caught.value.hint) == ("not_delivered", True)
-                seen.mkdir(exist_ok=True)
-                (seen / "model-settings.json").symlink_to(rig.repository / "adder/model-settings.json")
+                if not seen.exists():  # now it sees the settings, and still not the version's folder
+                    seen.mkdir()
+                    (seen / "model-settings.json").symlink_to(rig.repository / "adder/model-settings.json")
             (seen / "1").symlink_to(rig.repository / "adder/1")
             await driver.load(order(rig.artifact(1), 1))
             assert rig.says() == 1

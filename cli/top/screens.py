@@ -278,8 +278,8 @@ def _model(found: ModelShown, now_us: int, *, old: bool) -> Text:
     text = said(f"{line.model} ", "bold") + badged(line.status, old=old)
     since = (now_us - line.consistent_since_us) / 1_000_000 if line.consistent_since_us else None
     parts = [
-        sentences.served(line.serving, line.counted, line.latest_version),
-        sentences.consistent(line.consistent_version, line.last_consistent_version, since),
+        sentences.served_sentence(line.serving, line.counted, line.latest_version),
+        sentences.consistent_sentence(line.consistent_version, line.last_consistent_version, since),
     ]
     text += said(f" {' · '.join(parts)}")
     return text + said(f"\n{line.alarm[:REASON_CHARS_MAX]}", "bold") if line.alarm else text

@@ -32,13 +32,13 @@ def version(number_of: int | None) -> str:
     return MISSING if number_of is None else str(number_of)
 
 
-def served(serving: int, counted: int, latest: int | None) -> str:
+def served_sentence(serving: int, counted: int, latest: int | None) -> str:
     """How far a model is served."""
     regions = f"{number(serving)} of {plural(counted, 'region')} serve the aspired version"
     return f"{regions}; the latest version is {version(latest)}"
 
 
-def consistent(served_version: int | None, last_version: int | None, seconds: float | None) -> str:
+def consistent_sentence(served_version: int | None, last_version: int | None, seconds: float | None) -> str:
     """Which version all regions serve; ``seconds``: for how long, None: not known."""
     if served_version is not None:
         return f"consistent version {served_version} since {duration(seconds)}"

@@ -14,7 +14,10 @@ from modelcast.consumers.companion.samples import trial_name
 from modelcast.consumers.pod.engine import Served
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
 
-_MISSING = ("no such file", "not exist", "doesn't exist", "not found", "not find", "can't find", "errno 2]")
+_MISSING = (
+    *("no such file", "not exist", "doesn't exist", "not found", "not find", "can't find", "errno 2]"),
+    "failed to get the canonical path",  # Triton's python backend of EXECUTION_ENV_PATH
+)
 _ENDS = r"(?![\w.-])"
 _ABSOLUTE = re.compile(r"""(?<=['"])/[^'"]+(?=['"])|(?<![\w.~'"/:-])/[\w.@+~-]+(?:/[\w.@+~-]+)*""")
 _ON_ITS_MACHINE = "publish it with that file and name it from the version's folder, or put it on the server's machine"

@@ -153,7 +153,10 @@ class ByGrpc(Script, service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         placed = {f"file:{p.relative_to(self.repository / 'adder')}" for p in self.repository.glob("adder/*/*")}
         assert {f"file:{version}/model.onnx"} <= (files or placed)  # nothing else could be loaded
         if not self.load(request.model_name, (version, config["parameters"]["modelcast_digest"]["string_value"])):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "load failed for model 'adder': it can't")
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"load failed for model 'adder': version {version} is at UNAVAILABLE state: it can't",
+            )
         return service_pb2.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(self, request: Any, _: Any) -> Any:

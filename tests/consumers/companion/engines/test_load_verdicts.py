@@ -98,7 +98,21 @@ def states(*said: str) -> str:
     ("status", "said", "code", "hint"),
     [
         ("INTERNAL", states("version 2 is at UNAVAILABLE state: Internal: ValueError"), BLAMES_THE_VERSION, ""),
-        ("INTERNAL", "load failed for model 'adder': no state", BLAMES_THE_VERSION, ""),
+        ("INVALID_ARGUMENT", "load failed for model 'adder': must specify 'dims'", "unsupported", "triton.json"),
+        (
+            *(
+                "INVALID_ARGUMENT",
+                "load failed for model 'adder': ensemble adder contains models that are not available",
+            ),
+            *("unsupported", "publish the models that it is made of first"),
+        ),
+        (
+            *(
+                "INVALID_ARGUMENT",
+                states("version 2 is at UNAVAILABLE state: has kind KIND_GPU but no GPUs are available"),
+            ),
+            *("unsupported", ""),
+        ),
         ("INTERNAL", states("version 3 is at UNAVAILABLE state: Internal: ValueError"), "unconfirmed", "drive"),
         ("INTERNAL", states("version 2 is at UNAVAILABLE state: unloaded"), "unconfirmed", "one companion a server"),
         (

@@ -12,10 +12,12 @@ from prometheus_client.registry import Collector
 from modelcast.infra.telemetry import metrics
 from modelcast.infra.telemetry.metrics import Shown
 from modelcast.schemas.records import VersionState
+from modelcast.schemas.statuses import Limits, Status, counts, status_of
 
 Labels = dict[str, str]
 Sample = tuple[Labels, float]
 SECOND_US = 1_000_000
+EVER_US = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class _Model:
     behind_us: Mapping[str, int]  # region -> since when, of those that are behind
     counted: tuple[str, ...]  # regions that count
     late_us: Mapping[str, int]  # as behind_us, without those that do not count or are silent: they have their own alert
+    stalls_us: tuple[int, ...]  # when each pair that is behind and counts is STALLED, if nothing moves until then
     pairs: tuple[Labels, ...]  # of each region's row; none where only sums are shown
     held: tuple[Sample, ...]  # since when, of the regions that are pinned or paused
     artifact_bytes: int
@@ -48,6 +51,7 @@ class StateMetrics(Collector):
         self, *, pairs: bool = False, late_seconds: float = 60.0, now: Callable[[], float] = time.time
     ) -> None:
         self._pairs, self._late_us, self._now = pairs, round(late_seconds * SECOND_US), now
+        self._limits = Limits(late_seconds)
         self._models: dict[str, _Model] = {}
         self._written_us: dict[str, int] = {}  # by model: when the newest state was made that Kafka has
         self._regions: dict[str, tuple[Labels, bool, float]] = {}  # name -> labels, silent, when heard
@@ -65,6 +69,7 @@ class StateMetrics(Collector):
         """
         known = self._models.get(state.model)
         counted = [row for row in state.regions if not row.left_out]
+        refused, stalls_us = self._refused_and_stalling(state)
         values = (
             (metrics.CONSISTENT_VERSION, state.consistent_version or 0),
             (metrics.LATEST_VERSION, state.latest_version or 0),
@@ -72,6 +77,7 @@ class StateMetrics(Collector):
             (metrics.MODEL_BEHIND_SINCE, state.behind_since_us / SECOND_US),
             (metrics.MODEL_REGIONS, len(counted)),
             (metrics.MODEL_REGIONS_SERVING, sum(row.serves for row in counted)),
+            (metrics.MODEL_REGIONS_REFUSED, refused),
             (metrics.MODEL_PODS_SERVING, sum(row.pods_serving for row in state.regions)),
             (metrics.MODEL_PODS_EXPECTED, sum(row.pods_expected for row in state.regions)),
         )
@@ -88,7 +94,21 @@ class StateMetrics(Collector):
         metrics.ALARM.labels(state.model).set(1 if state.alarm else 0)
         names = tuple(row.region for row in counted)
         held = tuple(({"model": state.model, "region": r}, at / SECOND_US) for r, at in sorted(held_us.items()))
-        self._models[state.model] = _Model(labels, state, values, behind, names, heard, pairs, held, artifact_bytes)
+        self._models[state.model] = _Model(
+            labels, state, values, behind, names, heard, stalls_us, pairs, held, artifact_bytes
+        )
+
+    def _refused_and_stalling(self, state: VersionState) -> tuple[int, tuple[int, ...]]:
+        """How many pairs are REFUSED; and when those that are behind are STALLED: what time alone makes of each."""
+        refused, stalls_us = 0, []
+        for row in state.regions:
+            if not counts(row):
+                continue
+            status = status_of(row, EVER_US, self._limits, alarm=bool(state.alarm)).status
+            refused += status is Status.REFUSED
+            if status is Status.STALLED:
+                stalls_us.append(row.moved_at_us + round(self._limits.stalled_seconds * SECOND_US))
+        return refused, tuple(stalls_us)
 
     def written(self, model: str, at_us: int) -> None:
         """Kafka has the model's state of ``at_us``."""
@@ -116,11 +136,14 @@ class StateMetrics(Collector):
         """See ``Collector``."""
         models, regions = list(self._models.values()), dict(self._regions)
         by_model: dict[Shown, list[Sample]] = {}
-        late_since_us = round(self._now() * SECOND_US) - self._late_us
+        now_us = round(self._now() * SECOND_US)
+        late_since_us = now_us - self._late_us
         late = [[name for name, at in model.late_us.items() if at < late_since_us] for model in models]
         written_us = dict(self._written_us)
         for model, names in zip(models, late, strict=True):
             by_model.setdefault(metrics.MODEL_REGIONS_LATE, []).append((model.labels, len(names)))
+            stalled = sum(at_us < now_us for at_us in model.stalls_us)
+            by_model.setdefault(metrics.MODEL_REGIONS_STALLED, []).append((model.labels, stalled))
             at = written_us.get(model.state.model, 0) / SECOND_US
             by_model.setdefault(metrics.STATE_TIMESTAMP, []).append((model.labels, at))
             for shown, value in model.values:

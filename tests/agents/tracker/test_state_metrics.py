@@ -156,6 +156,9 @@ def test_what_stands_still_or_is_refused_is_counted_as_every_reader_calls_it() -
     assert seen_now() == by_status() == (0, 1)
     now[0] = 110.5  # a minute after anything moved: time alone makes it stalled
     assert seen_now() == by_status() == (1, 1)
+    for said_at in (80, 110):  # as LATE and STALLED
+        metrics.show(replace(fraud, updated_at_us=said_at * SECOND + 1))
+        assert seen_now() == (1, 1)
     metrics.show(replace(fraud, alarm="rewritten log"))
     assert seen_now() == (0, 0)  # ALARM goes before
 

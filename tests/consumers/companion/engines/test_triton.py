@@ -184,10 +184,10 @@ class TestTriton(SilentConformance):
         hint["config"]["parameters"] = {"EXECUTION_ENV_PATH": {"string_value": "/opt/envs/none.tar.gz"}}
         by_config = Artifact({**files, "modelcast/triton.json": json.dumps(hint).encode()})
         by_code = Artifact({**files, "model.py": files["model.py"] + b"\nopen('/opt/words/none.txt')\n"})
-        for lacking, path in ((by_config, "/opt/envs/none.tar.gz"), (by_code, "/opt/words/none.txt")):
+        for version, lacking, path in ((2, by_config, "/opt/envs/none.tar.gz"), (3, by_code, "/opt/words/none.txt")):
             lacking.put(companion.cache)
             with pytest.raises(LoadFailed, match=path) as caught:
-                await driver.load(order(lacking, 2))
+                await driver.load(order(lacking, version))
             assert (caught.value.code, "on the server's machine" in caught.value.hint) == ("not_delivered", True)
         await self.is_served(1, rig, driver)
 

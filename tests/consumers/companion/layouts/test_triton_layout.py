@@ -62,7 +62,7 @@ def test_an_artifact_laid_out_as_triton_wants_it_keeps_its_configuration_and_cha
 @pytest.mark.parametrize("more", ["labels.txt", "warmup/x", "2/model.onnx"])
 def test_what_triton_wants_beside_the_versions_folder_is_unsupported_with_what_to_do(more: str) -> None:
     """Placed flat, Triton would not find its model, and the version would be blamed."""
-    with pytest.raises(Unsupported, match=f"it holds {more.split('/')[0]}") as caught:
+    with pytest.raises(Unsupported, match=f"it holds {more.split('/', maxsplit=1)[0]}") as caught:
         laid_out({"config.pbtxt": b"", "1/model.onnx": b"", more: b""}, lambda _text: {"backend": "onnxruntime"})
     assert "move what the model needs into folder 1" in caught.value.hint
 

@@ -43,7 +43,7 @@ class ControllerState:
         counts: the newest report of each pod, by (region, pod).
         gathered: the evidence of the rollout ``rollout``; None: it has none.
         rollout: id of the rollout that the fields from ``gathered`` on speak of.
-        in_force: the generation whose shares every pod was read back with; 0: none yet.
+        in_force: the entry about the rollout (its generation) whose shares every pod was read back with; 0: none yet.
         in_force_since: since when, seconds.
         met_before: requests that the candidate had answered by then.
         progress: what the controller before had seen, to go on with; None: nothing, or used up.
@@ -72,6 +72,12 @@ class ControllerState:
     retry_at: float = 0.0
     published: RolloutState | None = None
     published_at: float = float("-inf")
+
+    @property
+    def step_in_force(self) -> bool:
+        """Whether every pod was read back with the shares of the newest entry about the rollout."""
+        rollout = self.log.rollout if self.log is not None else None
+        return rollout is not None and self.in_force == rollout.entry_generation
 
 
 # --- events -------------------------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ def _too_early(state: ControllerState, position: Position, now: Moment) -> str:
     step = position.current
     if step is None or not step.seconds:
         return ""
-    if state.table is None or state.in_force != state.table.generation:
+    if not state.step_in_force:
         return "waits until every pod is read back"
     left = step.seconds - (now.seconds - state.in_force_since)
     return f"{duration(left)} of the step are left" if left > 0 else ""
@@ -189,7 +189,7 @@ def _unfinished(state: ControllerState, position: Position, found: Verdict, now:
     """What the step under way still waits for, and how long at least; ("", ""): nothing."""
     step = position.current
     assert step is not None
-    if not in_force_everywhere(state, position.met) or state.table is None or state.in_force != state.table.generation:
+    if not in_force_everywhere(state, position.met) or not state.step_in_force:
         return f"waits until every pod is read back with {step.share / 100:g} %", ""
     left = step.seconds - (now.seconds - state.in_force_since)
     if left > 0:

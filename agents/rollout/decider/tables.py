@@ -38,7 +38,7 @@ def wished_table(
     before: tuple[TrafficArm, ...] = ()
     not_before_us = 0 if stops else rollout.not_before_us
     if not_before_us > now_us:
-        before = _arms(first, table.share if table is not None and table.rollout == rollout.id else 0)
+        before = _arms(first, _share_at(table, rollout, now_us))
     digest = first.candidate.artifact.manifest_digest
     shadow = TrafficArm(rollout.candidate, digest, SHARES) if rollout.plan.strategy is Strategy.SHADOW else None
     *candidates, control = _arms(first, share)
@@ -58,6 +58,13 @@ def wished_table(
         shadow=None if stops else shadow,
         thresholds=_thresholds(state, rollout, control.manifest_digest),
     )
+
+
+def _share_at(table: TrafficTable | None, rollout: LoggedRollout, now_us: int) -> int:
+    """The candidate's share that pods have now; what lies ahead in a table counts once its time has come."""
+    if table is None or table.rollout != rollout.id:
+        return 0
+    return SHARES - table.arms_at(now_us)[-1].share
 
 
 def is_wished(table: TrafficTable | None, wished: TrafficTable) -> bool:

@@ -99,13 +99,15 @@ def _on_grant(traffic: RegionTraffic, event: GrantRead, now: Instant) -> RegionT
     traffic = replace(traffic, grant=grant, epoch=event.epoch, head=event.head)
     if grant is None or not grant.serves_candidate:
         traffic = replace(traffic, guard=None)
-    elif old is None or traffic.guard is None or old.rollout != grant.rollout:
+    elif old is None or traffic.guard is None or old.rollout != grant.rollout or old.control != grant.control:
         traffic = replace(traffic, guard=_evidence(traffic))
     if grant is not None and traffic.cut is not None and ends_cut(traffic.cut, grant):
         traffic = replace(traffic, cut=None, save_cut_at=NEVER, guard=_evidence(traffic) if traffic.guard else None)
         traffic = _lowered(traffic)  # pods have nothing by just this authority, and take no more by the same
-    if grant is None or old is None or grant.generation > old.generation:
+    if grant is None or old is None or grant.entry_generation > old.entry_generation:
         traffic = replace(traffic, heard_at=now.seconds, look_again=True)
+    elif grant.generation > old.generation:
+        traffic = replace(traffic, look_again=True)
     return _usable(traffic)
 
 

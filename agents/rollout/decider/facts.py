@@ -40,6 +40,7 @@ class ControllerState:
         asking: the store is being asked for the table in force, or given another; nothing more is until that is over.
         claiming: an entry is being claimed; no other one is until that is over.
         readings: the newest of each region.
+        clocks_behind_us: by how much each region's clock is behind Kafka's, by its quickest record of late.
         counts: the newest report of each pod, by (region, pod).
         gathered: the evidence of the rollout ``rollout``; None: it has none.
         rollout: id of the rollout that the fields from ``gathered`` on speak of.
@@ -61,6 +62,7 @@ class ControllerState:
     asking: bool = False
     claiming: bool = False
     readings: Mapping[str, HeardReading] = field(default_factory=dict)
+    clocks_behind_us: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[tuple[str, str], PodCounts] = field(default_factory=dict)
     gathered: Gathered | None = None
     rollout: str = ""
@@ -100,10 +102,14 @@ class LogFolded:
 
 @dataclass(frozen=True, slots=True)
 class ReadingHeard:
-    """A region's reading came, ``age_seconds`` after it was sent."""
+    """A region's reading came, ``age_seconds`` after it was sent.
+
+    ``behind_us``: by how much the region's clock looks behind Kafka's: the record's way is in it. None: not known.
+    """
 
     reading: TrafficReading
     age_seconds: float = 0.0
+    behind_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ none of its kind is asked for again.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from modelcast.agents.rollout.decider.clocks import with_clock
 from modelcast.agents.rollout.decider.facts import (
     ClaimEnded,
     ControllerState,
@@ -72,7 +73,8 @@ def _absorb(state: ControllerState, event: Event, now: Moment) -> ControllerStat
             return replace(state, asking=False, epoch=epoch, table=table, progress=progress)
         case LogFolded(log):
             return _folded(state, log)
-        case ReadingHeard(reading, age_seconds):
+        case ReadingHeard(reading, age_seconds, behind_us):
+            state = with_clock(state, reading.region, behind_us)
             known = state.readings.get(reading.region)
             place = (reading.epoch, reading.sequence)
             if known is not None and place <= (known.reading.epoch, known.reading.sequence):
@@ -172,7 +174,8 @@ def _reached(
 ) -> ControllerState:
     """The state once the shares of the newest entry are in force everywhere."""
     table = state.table
-    if table is None or state.step_in_force or table.generation != rollout.generation:
+    ahead = rollout.not_before_us > now.wall_us  # until then the shares of before are in force
+    if table is None or ahead or state.step_in_force or table.generation != rollout.generation:
         return state
     position = position_of(rollout, grants)
     if position is None or not in_force_everywhere(state, position.met):

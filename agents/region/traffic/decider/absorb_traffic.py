@@ -125,8 +125,9 @@ def _on_table(traffic: RegionTraffic, event: TableSeen, now: Instant) -> RegionT
     table = event.table
     if table is None or table.model != traffic.model or table.registry_id != traffic.registry_id:
         return traffic
-    newest = max((t.authority for t in (traffic.table, traffic.ahead) if t is not None), default=None)
-    if newest is not None and table.authority <= newest:
+    if traffic.table is not None and table.authority <= traffic.table.authority:
+        return traffic
+    if table == traffic.ahead:
         return traffic
     return _usable(replace(traffic, ahead=table, heard_at=now.seconds))
 

@@ -357,3 +357,74 @@ def test_an_instant_that_lies_ahead_outlives_who_set_it_and_flips_nobody_early()
     assert after is not None and after.epoch > table.epoch
     assert (after.not_before_us, after.before, after.share) == (table.not_before_us, table.before, 10_000)
     assert after.arms_at(made.wall_us)[-1].share == 10_000, "the control answers everything until then"
+
+
+SWITCHED = replace(BLUE_GREEN, steps=(PlanStep(0), PlanStep(10_000, 5)))
+
+
+def switching(**plan: int) -> Bench:
+    return bench(replace(SWITCHED, **plan))  # type: ignore[arg-type]
+
+
+def seconds_until_promoted(made: Bench) -> int:
+    for second in range(60):
+        made.second(requests=2_000)
+        if made.log.rollout is not None and made.log.rollout.phase is RolloutPhase.PROMOTED:
+            return second + 1
+    raise AssertionError("never promoted")
+
+
+def test_blue_green_switches_all_regions_at_one_instant_once_every_pod_has_both_versions() -> None:
+    made = switching()
+    made.seconds_pass(5, candidate_ready=0)
+    assert made.ceilings == {"eu": 0, "us": 0}
+    made.second()
+    rollout, table = made.log.rollout, made.state.table
+    assert rollout is not None and table is not None
+    assert made.ceilings == {"eu": 10_000, "us": 10_000}
+    assert made.wall_us < rollout.not_before_us == table.not_before_us <= made.wall_us + 5_000_000
+    assert table.arms_at(table.not_before_us - 1)[-1].share == 10_000
+    assert table.arms_at(table.not_before_us)[-1].share == 0
+
+
+def test_a_switch_waits_for_its_instant_and_its_step_begins_then() -> None:
+    made = switching(switch_at_us=20_000_000 + 30_000_000)
+    made.second(requests=2_000)
+    assert made.state.table is not None
+    assert made.state.table.not_before_us == 50_000_000
+    made.second(requests=2_000)
+    assert made.state.published is not None
+    assert "all regions switch at 1970-01-01 00:00:50.000 UTC" in made.state.published.why
+    assert seconds_until_promoted(made) >= 50 - 22 + 5, "five seconds of the step, from the switch on"
+
+
+def test_regions_whose_clocks_differ_by_more_than_a_second_do_not_switch() -> None:
+    made = switching()
+    a_year_us = 400 * 86_400 * 1_000_000
+    made.tell(facts.ReadingHeard(made._reading("us", 0), 0.0, a_year_us))
+    made.tell(facts.ReadingHeard(made._reading("eu", 0), 0.0, 3_000))
+    made.seconds_pass(10)
+    assert made.ceilings == {"eu": 0, "us": 0}
+    assert made.state.published is not None
+    assert "the clocks of us and eu are" in made.state.published.why
+    made.tell(facts.ReadingHeard(made._reading("us", 0), 0.0, 5_000))
+    made.second()
+    assert made.ceilings == {"eu": 10_000, "us": 10_000}
+
+
+def test_a_switch_that_is_held_before_its_instant_does_not_happen_then() -> None:
+    made = switching()
+    made.second()
+    assert made.log.rollout is not None
+    made.write(rollout_word(made.log.head + 1, CommandKind.ROLLOUT_HOLD, made.log.rollout.id))
+    made.tell(facts.LogFolded(made.log))
+    made.answer()
+    made.seconds_pass(10)
+    table = made.state.table
+    assert table is not None
+    assert (table.generation, table.share, table.before) == (made.log.head, 0, ())
+    made.write(rollout_word(made.log.head + 1, CommandKind.ROLLOUT_RESUME, made.log.rollout.id))
+    made.tell(facts.LogFolded(made.log))
+    made.answer()
+    assert made.state.table is not None
+    assert made.state.table.share == 10_000

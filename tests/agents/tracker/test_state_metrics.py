@@ -22,6 +22,8 @@ SECOND = 1_000_000
 
 
 def row(region: str, *, since_us: int = 0, served: int | None = 1) -> RegionState:
+    """Two pods, which serve what they should but where it is behind since then, or `served` is None."""
+    served = None if since_us else served
     return RegionState(region, State.SERVING, 1, 1, "", 1, 1, served, 1, 2 if served else 0, 2, since_us, False)
 
 

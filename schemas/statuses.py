@@ -86,6 +86,8 @@ TROUBLE = frozenset(
 )
 """Statuses that a person wants to see; the others are as they should be."""
 BEHIND = frozenset({Status.FAILED, Status.STALLED, Status.LATE, Status.LAG})
+MAY_STALL = frozenset({Status.STALLED, Status.LATE, Status.LAG})
+"""Such a pair is STALLED once nothing has moved there for ``stalled_seconds``."""
 MAY_BE_LATE = BEHIND | {Status.REFUSED}
 """A pair of any other status is in no count of what is late, whatever it owes: an alarm and a silent region are told by
 themselves, and a region without pods owes nothing."""

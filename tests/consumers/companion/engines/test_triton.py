@@ -191,6 +191,25 @@ class TestTriton(SilentConformance):
             assert (caught.value.code, "on the server's machine" in caught.value.hint) == ("not_delivered", True)
         await self.is_served(1, rig, driver)
 
+    async def test_a_triton_that_looks_elsewhere_never_serves_what_lies_there_as_ours(
+        self, rig: TritonServer, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "companion"
+        home.mkdir()
+        (rig.repository / "adder").mkdir()
+        rig.artifact(9).put(tmp_path / "other").rename(rig.repository / "adder/1")
+        companion = CompanionProcess(home, *rig.options[:-1], str(tmp_path / "elsewhere")).start()
+        driver = V2Pod("companion-a", companion.url, TOKEN)
+        try:
+            rig.artifact(1).put(companion.cache)
+            with pytest.raises(LoadFailed, match="Triton does not see what the companion places in") as caught:
+                await driver.load(order(rig.artifact(1), 1))
+            assert (caught.value.code, "--model-repository" in caught.value.hint) == ("not_delivered", True)
+            assert rig.says() is None
+        finally:
+            await driver.aclose()
+            companion.stop()
+
     async def test_what_somebody_left_half_copied_is_replaced_whole_before_triton_reads_it(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
     ) -> None:

@@ -20,7 +20,9 @@ _OTHERS = re.compile(r"unloaded|$")  # why a version is not there that something
 _CONFIG_HINT = "mend the artifact's modelcast/triton.json or config.pbtxt; Triton's log says more"
 _EXPLICIT_HINT = "start it with --model-control-mode explicit"
 SEES_HINT = "start Triton with --model-repository on the folder that the companion has as --repository"
-UNREACHABLE_HINT = "does Triton serve gRPC at --server? if it has just ended, its log says why"
+UNREACHABLE_HINT = (
+    "is --server the address of Triton's gRPC service, port 8001? if Triton has just ended, its log says why"
+)
 _RESTRICTED_HINT = (
     "MODELCAST_SERVER_TOKEN holds what --grpc-restricted-protocol=model-repository:modelcast-token=… names"
 )

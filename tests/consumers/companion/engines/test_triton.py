@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.pod_clients.port import LoadFailed
+from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION, LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.asked import post
 from tests.consumers.companion.companion_process import CompanionProcess
@@ -209,6 +209,35 @@ class TestTriton(SilentConformance):
         finally:
             await driver.aclose()
             companion.stop()
+
+    async def test_two_companions_of_one_triton_blame_no_version_and_agree_once_both_have_the_same_order(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "second"
+        home.mkdir()
+        second = CompanionProcess(home, *rig.options[:4], cache=companion.cache).start()  # its files travel
+        other = V2Pod("companion-b", second.url, TOKEN)
+        try:
+            one, two = rig.sampled(1, "3 4", [3.0, 4.0]), rig.sampled(2, "5 6", [5.0, 6.0])
+            for artifact in (one, two):
+                artifact.put(companion.cache)
+            for generation in range(1, 5):
+                ended = await asyncio.gather(
+                    driver.load(order(one, 1, generation=generation, reload=True)),
+                    other.load(order(two, 2, generation=generation, reload=True)),
+                    return_exceptions=True,
+                )
+                for failed in filter(None, ended):
+                    assert isinstance(failed, LoadFailed), failed
+                    assert failed.code not in {BLAMES_THE_VERSION, BLAMES_THE_BYTES}, failed
+            await asyncio.gather(
+                *(pod.load(order(two, 2, generation=9)) for pod in (driver, other)), return_exceptions=True
+            )
+            for pod in (driver, other):
+                await self.until_reads(pod, 2)
+        finally:
+            await other.aclose()
+            second.stop()
 
     async def test_what_somebody_left_half_copied_is_replaced_whole_before_triton_reads_it(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod

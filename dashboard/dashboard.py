@@ -12,6 +12,7 @@ from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.stream import EventStream
 from modelcast.dashboard.view.disks import DiskForecast
 from modelcast.dashboard.view.entries import Announced
+from modelcast.dashboard.view.freshness import UNHEARD_SECONDS
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.probe import ProbeBoard
@@ -21,6 +22,7 @@ from modelcast.dashboard.view.takeovers import TAKEOVERS_KEPT, TakeoverLine, tak
 from modelcast.dashboard.view.trends import Trends
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.infra.telemetry.metrics import PROBE_SECONDS
+from modelcast.schemas.states import STALE_SECONDS
 from modelcast.schemas.statuses import Limits
 
 ENTRIES_KEPT = 100
@@ -35,9 +37,6 @@ PAIRS_MAX = 5_000
 PROBLEMS_SENT = 200
 MODELS_SENT = 200
 """More changed models at once, and watchers are told that any may have changed."""
-STALE_SECONDS = 90.0
-UNHEARD_SECONDS = 3.0
-"""A tracker tells each second that it lives."""
 LOOK_SECONDS_MAX = 5.0
 """What Redis told of trackers longer ago says nothing of now."""
 

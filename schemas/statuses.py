@@ -4,7 +4,8 @@
 needs no news: the answer carries ``until_us``, when it changes by the clock alone.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -59,7 +60,7 @@ LOOKS: dict[Status, Look] = {
     Status.REFUSED: Look(
         "⊘", "#9d174d", "#f9a8d4", "the aspired version is damaged or quarantined; the old one serves"
     ),
-    Status.FAILED: Look("✕", "#b42318", "#ff8a80", "tried, and will be tried again"),
+    Status.FAILED: Look("✕", "#b42318", "#ff8a80", "tried without success; where a retry can help, it is tried again"),
     Status.STALLED: Look("▬", "#a33c00", "#fb923c", "behind, and nothing moves"),
     Status.LATE: Look("▮", "#a33c00", "#fb923c", "behind for longer than `late_seconds`"),
     Status.LAG: Look("◢", "#7a5c00", "#facc15", "behind, and not yet late"),
@@ -85,6 +86,11 @@ TROUBLE = frozenset(
 )
 """Statuses that a person wants to see; the others are as they should be."""
 BEHIND = frozenset({Status.FAILED, Status.STALLED, Status.LATE, Status.LAG})
+MAY_STALL = frozenset({Status.STALLED, Status.LATE, Status.LAG})
+"""Such a pair is STALLED once nothing has moved there for ``stalled_seconds``."""
+MAY_BE_LATE = BEHIND | {Status.REFUSED}
+"""A pair of any other status is in no count of what is late, whatever it owes: an alarm and a silent region are told by
+themselves, and a region without pods owes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,16 @@ def counts(row: RegionState) -> bool:
     return row.left_out not in (PLACEMENT, UNEXPECTED)
 
 
+def count_statuses(pairs: Iterable[tuple[RegionState, Status]]) -> Counter[Status]:
+    """How many of the pairs that count have each status. Tracker, dashboard and command line count by this alone."""
+    return Counter(status for row, status in pairs if counts(row))
+
+
+def count_serving(statuses: Mapping[Status, int]) -> int:
+    """How many of the counted pairs serve the aspired version."""
+    return sum(count for status, count in statuses.items() if LOOKS[status].serves_aspired)
+
+
 def serves_aspired(row: RegionState) -> bool:
     """Whether every expected pod serves the aspired version, by the last report."""
     return (
@@ -124,7 +140,7 @@ def serves_aspired(row: RegionState) -> bool:
     )
 
 
-def readable_until_us(row: RegionState, limits: Limits) -> int:
+def expires_at_us(row: RegionState, limits: Limits) -> int:
     """Until when what the row says of its pods counts, UTC microseconds; 0: it says nothing that time takes back."""
     if row.silent or row.unread or not (row.read_at_us or row.pods_serving or row.served_version is not None):
         return 0
@@ -136,7 +152,7 @@ def as_known(row: RegionState, now_us: int, limits: Limits) -> RegionState:
 
     The tracker's own rule. Whoever shows a row applies it again, because there may be no tracker any more.
     """
-    unread = row.unread or 0 < readable_until_us(row, limits) < now_us
+    unread = row.unread or 0 < expires_at_us(row, limits) < now_us
     if not (unread or row.silent) or (unread is row.unread and row.served_version is None and not row.pods_serving):
         return row
     return replace(row, unread=unread, served_version=None, pods_serving=0, rollover="")
@@ -168,7 +184,7 @@ def status_of(row: RegionState, now_us: int, limits: Limits, *, alarm: bool = Fa
         return StatusUntil(Status.ALARM)
     if row.left_out == UNEXPECTED:
         return StatusUntil(Status.OUT)  # before the rest: a region that was taken out of service is no trouble
-    expires_us = readable_until_us(row, limits)
+    expires_us = expires_at_us(row, limits)
     unread = row.unread or 0 < expires_us < now_us
     if unread or (row.silent and (row.heard_at_us or row.state is not None)):
         return StatusUntil(Status.SILENT)

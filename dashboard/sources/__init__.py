@@ -7,6 +7,6 @@ __all__ = [
     "letters",
     "log_reader",
     "news",
-    "pod_source",
+    "pod_lists",
     "redis_poller",
 ]

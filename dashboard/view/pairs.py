@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.statuses import Limits, Status, as_known, counts, readable_until_us, status_of
+from modelcast.schemas.statuses import Limits, Status, as_known, count_serving, counts, expires_at_us, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,28 @@ class ModelView:
     troubled: tuple[Pair, ...]
     said_us: int
 
+    @property
+    def serving(self) -> int:
+        """How many counted regions serve the aspired version."""
+        return count_serving(self.statuses)
+
+    @property
+    def counted(self) -> int:
+        """Of how many: a region whose row did not fit counts, and is not known to serve."""
+        return sum(self.statuses.values()) + self.state.regions_omitted
+
+    @property
+    def consistent_version(self) -> int | None:
+        """The version that all regions that count for it are known to serve now; None: there is none."""
+        return self.state.consistent_version
+
 
 def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:
     """The pair that a row of a state means; ``before`` tells since when."""
     reported = replace(row, pods=())
-    row, readable_us = as_known(reported, now_us, limits), readable_until_us(reported, limits)
+    row, expires_us = as_known(reported, now_us, limits), expires_at_us(reported, limits)
     worded = status_of(row, now_us, limits, alarm=bool(state.alarm))
-    ends = [at for at in (worded.until_us, readable_us + 1) if at > now_us]
+    ends = [at for at in (worded.until_us, expires_us + 1) if at > now_us]
     since_us = _since_us(worded.status, row, before, now_us)
     return Pair(state.model, row, reported, worded.status, since_us, min(ends, default=0))
 

@@ -9,10 +9,9 @@ from typing import TypeAlias
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.schemas.records import RegionState
+from modelcast.schemas.states import STALE_SECONDS
 from modelcast.schemas.statuses import BEHIND, Status, rank
 
-STALE_SECONDS = 90.0
-"""A model's state that is older says more about the tracker than about the model: it repeats itself every 30 s."""
 NAMES_KEPT = 8
 REGION_SHARE = 0.5
 """So many of a region's models in trouble alike, and the region is the cause."""
@@ -211,7 +210,7 @@ def _by_version(pairs: Sequence[Pair], overview: Overview) -> list[FoundProblem]
     for pair in pairs:
         version = pair.row.refused_version if pair.row.refused_version is not None else pair.row.aspired_version
         grouped[pair.model, version].append(pair)
-    found = []
+    found: list[FoundProblem] = []
     for (model, version), members in grouped.items():
         reference = model if version is None else f"{model}/{version}"
         refused = Problem(

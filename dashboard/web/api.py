@@ -9,7 +9,7 @@ from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GROUP_STATUSES, GroupsWatch, group_rank
 from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
-from modelcast.dashboard.sources.pod_source import PodSource
+from modelcast.dashboard.sources.pod_lists import PodLists
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.view.grid import grid
 from modelcast.dashboard.view.pairs import ModelView, Pair
@@ -49,7 +49,7 @@ class Api:
         logs: LogSource,
         groups: GroupsWatch,
         letters: LetterSource,
-        pods: PodSource,
+        pods: PodLists,
     ) -> None:
         self._settings, self._board, self._logs, self._groups = settings, board, logs, groups
         self._letters, self._pods = letters, pods

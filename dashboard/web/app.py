@@ -16,7 +16,7 @@ from modelcast.dashboard.metrics import collected
 from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
-from modelcast.dashboard.sources.pod_source import PodSource
+from modelcast.dashboard.sources.pod_lists import PodLists
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web import pages
 from modelcast.dashboard.web.acting import Acting
@@ -54,7 +54,7 @@ def make_web_app(
     events, waits = Events(board, settings.dashboard.watchers_max), Waits(board, settings.dashboard.watchers_max)
     identities = Identities(settings.dashboard.actions)
     app = web.Application(middlewares=[_guard(settings, identities)], client_max_size=64 * 1024)
-    letters, pods = LetterSource(settings), PodSource(settings)
+    letters, pods = LetterSource(settings), PodLists(settings)
     acting = Acting(board, identities, commands, ReplayWriter(settings), letters)
     app.add_routes(
         [

@@ -138,6 +138,8 @@ class TrafficShell:
     def end(self) -> None:
         """Do nothing more from here on; what was given to pods stays in force."""
         self._stopped = True
+        for gauge in (metrics.CANDIDATE_SHARE, metrics.CANDIDATE_CUT):
+            gauge.labels(self._model).set(0)  # who has the model now shows its own
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:

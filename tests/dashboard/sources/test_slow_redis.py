@@ -11,9 +11,9 @@ import pytest
 
 from modelcast.dashboard import dashboard
 from modelcast.dashboard.dashboard import Dashboard
-from modelcast.dashboard.sources import pod_source, redis_poller
+from modelcast.dashboard.sources import pod_lists, redis_poller
 from modelcast.dashboard.sources.news import NewsBatch, Reach
-from modelcast.dashboard.sources.pod_source import PodList, PodSource
+from modelcast.dashboard.sources.pod_lists import PodList, PodLists
 from modelcast.dashboard.sources.redis_poller import RedisPoller
 from modelcast.schemas.statuses import Limits
 from tests.infra.test_redis_view import settings_for
@@ -87,9 +87,9 @@ async def test_what_redis_told_of_a_tracker_long_ago_is_no_silence_of_the_tracke
 
 
 async def test_many_who_look_at_pods_of_a_redis_that_hangs_delay_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pod_source, "WAIT_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(pod_lists, "WAIT_SECONDS_MAX", 0.2)
     with LateRedis() as late:
-        source = PodSource(settings_for(late.url, 30))
+        source = PodLists(settings_for(late.url, 30))
         lists = await asyncio.gather(*(source.newest("fraud", f"r{n:02}") for n in range(40)))
         assert set(lists) == {PodList(error="Redis has not answered in 0.2 s")}
         began = time.monotonic()

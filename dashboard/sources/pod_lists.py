@@ -33,7 +33,7 @@ class PodList:
     error: str = ""
 
 
-class PodSource:
+class PodLists:
     """Reads lists of pods on threads of its own: a Redis that hangs delays nobody who asks for something else.
 
     It belongs to one event loop.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
-from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
+from modelcast.consumers.fetch import Link, RegionalArtifacts
 from modelcast.consumers.pod.config import Aspired
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.settings import RegionSettings, StoreSettings
@@ -19,7 +19,7 @@ def make_source(region: RegionSettings, cache_dir: Path) -> RegionalArtifacts:
     A pod reads its machine's cache and its region's own bucket, never the origin.
     """
     open_region = functools.partial(store_of, region.store) if region.store else None
-    link = Link(readers=region.fetch_threads, direct_writes=as_set(region.direct_writes))
+    link = Link(readers=region.fetch_threads)
     return RegionalArtifacts(cache_dir, open_region, region.cache_size_max_bytes, link)
 
 

@@ -20,6 +20,7 @@ from modelcast.dashboard.view.takeovers import TAKEOVERS_KEPT, TakeoverLine, tak
 from modelcast.dashboard.view.trends import Trends
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.infra.telemetry.metrics import PROBE_SECONDS
+from modelcast.schemas.states import STALE_SECONDS
 from modelcast.schemas.statuses import Limits
 
 ENTRIES_KEPT = 100
@@ -32,7 +33,6 @@ SHARE_MAX = 0.2
 PAIRS_MAX = 5_000
 """More changed pairs at once, and watchers read the whole grid."""
 PROBLEMS_SENT = 200
-STALE_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,6 @@ PREFETCH = "prefetch"
 """What an announcement has a region ask for before it has read the log."""
 WRITE_THROUGH = "write-through"
 """The region's bucket is filled while a file still arrives."""
-DIRECT_WRITES = "direct-writes"
-"""Large files past the page cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Mechanisms:
         return name in named
 
 
-ROAD = Mechanisms("", frozenset({OWN_HTTP, CHANGED_BLOCKS, PREFETCH, WRITE_THROUGH, DIRECT_WRITES}))
+ROAD = Mechanisms("", frozenset({OWN_HTTP, CHANGED_BLOCKS, PREFETCH, WRITE_THROUGH}))
 
 
 def without(name: str) -> bool:

@@ -13,7 +13,6 @@ from typing import Any, Literal, Self
 from pydantic import (
     Field,
     SecretStr,
-    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -34,8 +33,6 @@ CONFIG_VARIABLE = "MODELCAST_CONFIG"
 ORIGIN = "origin"
 SECRET_PROPERTIES = frozenset({"sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem"})
 """Of ``kafka.properties``: their values are never shown."""
-
-_SWITCH = TypeAdapter(bool)  # a variable's text also says yes, on, 1
 
 
 class KafkaSettings(Section):
@@ -143,8 +140,6 @@ class RegionSettings(Section):
     bandwidth_bytes_per_second: int | None = Field(default=None, gt=0)
     origin_readers_max: int = Field(default=4, ge=1, le=64)  # fetches from the origin at once, the whole region
     fetch_threads: int = Field(default=4, ge=1, le=64)  # ranged reads at once in one fetch
-    # Fetched files of 8 MiB and more are written past the page cache; auto: where the disk is fast enough.
-    direct_writes: Literal["auto"] | bool = "auto"
     rollover: RegionRolloverSettings = RegionRolloverSettings()
     expected: bool = True  # counts for the consistent version
 
@@ -154,16 +149,6 @@ class RegionSettings(Section):
         if value is not None:
             alive(value.get_secret_value())
         return value
-
-    @field_validator("direct_writes", mode="before")
-    @classmethod
-    def _auto_or_not(cls, value: Any) -> Any:
-        if isinstance(value, bool) or value == "auto":
-            return value
-        try:
-            return _SWITCH.validate_python(value)
-        except ValidationError:
-            raise ValueError(f'{value!r}: write "auto", true or false') from None
 
     @field_validator("pods")
     @classmethod

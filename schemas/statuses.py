@@ -4,7 +4,8 @@
 needs no news: the answer carries ``until_us``, when it changes by the clock alone.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,7 +60,7 @@ LOOKS: dict[Status, Look] = {
     Status.REFUSED: Look(
         "⊘", "#9d174d", "#f9a8d4", "the aspired version is damaged or quarantined; the old one serves"
     ),
-    Status.FAILED: Look("✕", "#b42318", "#ff8a80", "tried, and will be tried again"),
+    Status.FAILED: Look("✕", "#b42318", "#ff8a80", "tried without success; where a retry can help, it is tried again"),
     Status.STALLED: Look("▬", "#a33c00", "#fb923c", "behind, and nothing moves"),
     Status.LATE: Look("▮", "#a33c00", "#fb923c", "behind for longer than `late_seconds`"),
     Status.LAG: Look("◢", "#7a5c00", "#facc15", "behind, and not yet late"),
@@ -85,6 +86,11 @@ TROUBLE = frozenset(
 )
 """Statuses that a person wants to see; the others are as they should be."""
 BEHIND = frozenset({Status.FAILED, Status.STALLED, Status.LATE, Status.LAG})
+MAY_STALL = frozenset({Status.STALLED, Status.LATE, Status.LAG})
+"""Such a pair is STALLED once nothing has moved there for ``stalled_seconds``."""
+MAY_BE_LATE = BEHIND | {Status.REFUSED}
+"""A pair of any other status is in no count of what is late, whatever it owes: an alarm and a silent region are told by
+themselves, and a region without pods owes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,16 @@ class StatusUntil:
 def counts(row: RegionState) -> bool:
     """Whether the pair counts: for the model's status, and in every "n of n"."""
     return row.left_out not in (PLACEMENT, UNEXPECTED)
+
+
+def count_statuses(pairs: Iterable[tuple[RegionState, Status]]) -> Counter[Status]:
+    """How many of the pairs that count have each status. Tracker, dashboard and command line count by this alone."""
+    return Counter(status for row, status in pairs if counts(row))
+
+
+def count_serving(statuses: Mapping[Status, int]) -> int:
+    """How many of the counted pairs serve the aspired version."""
+    return sum(count for status, count in statuses.items() if LOOKS[status].serves_aspired)
 
 
 def serves_aspired(row: RegionState) -> bool:

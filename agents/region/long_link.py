@@ -4,7 +4,7 @@ from typing import Protocol, cast
 
 import structlog
 
-from modelcast.consumers.fetch import Accelerator, ArtifactCache, Link, RateLimit, RegionLeases, Throughput, as_set
+from modelcast.consumers.fetch import Accelerator, ArtifactCache, Link, RateLimit, RegionLeases, Throughput
 from modelcast.infra import accelerators
 from modelcast.infra import settings as settings_module
 from modelcast.infra.settings import RegionSettings, Settings
@@ -18,9 +18,7 @@ def long_link(here: RegionSettings, region_store: ObjectStore, cache: ArtifactCa
     """The link of one worker: a share of the region's rate limit, and leases kept in the region's bucket."""
     leases = RegionLeases(region_store, cache.identity, here.origin_readers_max)
     rate_limit = RateLimit(here.bandwidth_bytes_per_second, leases.share)
-    return Link(
-        rate_limit, leases, here.fetch_threads, as_set(here.direct_writes), Throughput(allowance=rate_limit.allowance)
-    )
+    return Link(rate_limit, leases, here.fetch_threads, Throughput(allowance=rate_limit.allowance))
 
 
 class Plug(Protocol):

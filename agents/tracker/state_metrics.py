@@ -12,6 +12,16 @@ from prometheus_client.registry import Collector
 from modelcast.infra.telemetry import metrics
 from modelcast.infra.telemetry.metrics import Shown
 from modelcast.schemas.records import VersionState
+from modelcast.schemas.statuses import (
+    MAY_BE_LATE,
+    MAY_STALL,
+    Limits,
+    Status,
+    count_serving,
+    count_statuses,
+    counts,
+    status_of,
+)
 
 Labels = dict[str, str]
 Sample = tuple[Labels, float]
@@ -27,7 +37,8 @@ class _Model:
     values: tuple[tuple[Shown, float], ...]
     behind_us: Mapping[str, int]  # region -> since when, of those that are behind
     counted: tuple[str, ...]  # regions that count
-    late_us: Mapping[str, int]  # as behind_us, without those that do not count or are silent: they have their own alert
+    late_us: Mapping[str, int]  # as behind_us, of those alone that count and may be called late
+    stalls_us: tuple[int, ...]  # when each pair that is behind and counts is STALLED, if nothing moves until then
     pairs: tuple[Labels, ...]  # of each region's row; none where only sums are shown
     held: tuple[Sample, ...]  # since when, of the regions that are pinned or paused
     artifact_bytes: int
@@ -48,6 +59,7 @@ class StateMetrics(Collector):
         self, *, pairs: bool = False, late_seconds: float = 60.0, now: Callable[[], float] = time.time
     ) -> None:
         self._pairs, self._late_us, self._now = pairs, round(late_seconds * SECOND_US), now
+        self._limits = Limits(late_seconds=late_seconds)
         self._models: dict[str, _Model] = {}
         self._written_us: dict[str, int] = {}  # by model: when the newest state was made that Kafka has
         self._regions: dict[str, tuple[Labels, bool, float]] = {}  # name -> labels, silent, when heard
@@ -64,14 +76,17 @@ class StateMetrics(Collector):
             artifact_bytes: size of the latest version; 0: not known.
         """
         known = self._models.get(state.model)
-        counted = [row for row in state.regions if not row.left_out]
+        alarm, at_us = bool(state.alarm), state.updated_at_us
+        pairs_of = [(row, status_of(row, at_us, self._limits, alarm=alarm).status) for row in state.regions]
+        statuses = count_statuses(pairs_of)
         values = (
             (metrics.CONSISTENT_VERSION, state.consistent_version or 0),
             (metrics.LATEST_VERSION, state.latest_version or 0),
             (metrics.SKEW, state.skew),
             (metrics.MODEL_BEHIND_SINCE, state.behind_since_us / SECOND_US),
-            (metrics.MODEL_REGIONS, len(counted)),
-            (metrics.MODEL_REGIONS_SERVING, sum(row.serves for row in counted)),
+            (metrics.MODEL_REGIONS, sum(statuses.values())),
+            (metrics.MODEL_REGIONS_SERVING, count_serving(statuses)),
+            (metrics.MODEL_REGIONS_REFUSED, statuses[Status.REFUSED]),
             (metrics.MODEL_PODS_SERVING, sum(row.pods_serving for row in state.regions)),
             (metrics.MODEL_PODS_EXPECTED, sum(row.pods_expected for row in state.regions)),
         )
@@ -80,15 +95,27 @@ class StateMetrics(Collector):
             old = dict(zip((r.region for r in known.state.regions), known.pairs, strict=True)) if known else {}
             pairs = tuple(old.get(r.region) or {"model": state.model, "region": r.region} for r in state.regions)
         behind = {row.region: row.behind_since_us for row in state.regions if row.behind_since_us}
-        heard = {r.region: r.behind_since_us for r in counted if r.behind_since_us and not (r.silent or r.unread)}
+        late = {
+            row.region: row.behind_since_us
+            for row, status in pairs_of
+            if row.behind_since_us and status in MAY_BE_LATE and counts(row)
+        }
+        patience_us = round(self._limits.stalled_seconds * SECOND_US)
+        stalls_us = tuple(
+            row.moved_at_us + patience_us
+            for row, status in pairs_of
+            if row.moved_at_us and status in MAY_STALL and counts(row)
+        )
         if known and known.state.behind_since_us and not state.behind_since_us:
             took_us = state.updated_at_us - known.state.behind_since_us
             metrics.CONVERGENCE_SECONDS.observe(max(0, took_us) / SECOND_US)
         labels = known.labels if known else {"model": state.model}
         metrics.ALARM.labels(state.model).set(1 if state.alarm else 0)
-        names = tuple(row.region for row in counted)
+        names = tuple(row.region for row in state.regions if counts(row))
         held = tuple(({"model": state.model, "region": r}, at / SECOND_US) for r, at in sorted(held_us.items()))
-        self._models[state.model] = _Model(labels, state, values, behind, names, heard, pairs, held, artifact_bytes)
+        self._models[state.model] = _Model(
+            labels, state, values, behind, names, late, stalls_us, pairs, held, artifact_bytes
+        )
 
     def written(self, model: str, at_us: int) -> None:
         """Kafka has the model's state of ``at_us``."""
@@ -116,11 +143,14 @@ class StateMetrics(Collector):
         """See ``Collector``."""
         models, regions = list(self._models.values()), dict(self._regions)
         by_model: dict[Shown, list[Sample]] = {}
-        late_since_us = round(self._now() * SECOND_US) - self._late_us
+        now_us = round(self._now() * SECOND_US)
+        late_since_us = now_us - self._late_us
         late = [[name for name, at in model.late_us.items() if at < late_since_us] for model in models]
         written_us = dict(self._written_us)
         for model, names in zip(models, late, strict=True):
             by_model.setdefault(metrics.MODEL_REGIONS_LATE, []).append((model.labels, len(names)))
+            stalled = sum(at_us < now_us for at_us in model.stalls_us)
+            by_model.setdefault(metrics.MODEL_REGIONS_STALLED, []).append((model.labels, stalled))
             at = written_us.get(model.state.model, 0) / SECOND_US
             by_model.setdefault(metrics.STATE_TIMESTAMP, []).append((model.labels, at))
             for shown, value in model.values:

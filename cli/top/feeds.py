@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
@@ -36,7 +37,11 @@ class Feed(Protocol):
         """Tell what is shown now, and whenever it changes, until cancelled."""
 
     async def model(self, name: str) -> ModelShown | None:
-        """One model; None: it is not known."""
+        """One model; None: it is not known.
+
+        Raises:
+            ConnectionError: the source does not say.
+        """
 
 
 class DirectFeed:
@@ -122,8 +127,12 @@ class ApiFeed:
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), headers=self._headers) as session:
                 found = await _read(session, f"{self._base}/models/{name}", Model)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            return None
+        except aiohttp.ClientResponseError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise ConnectionError(f"{self._base}: {error}") from error
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise ConnectionError(f"{self._base}: {str(error) or type(error).__name__}") from error
         return ModelShown(found.model, found.regions, found.problems)
 
     async def _follow(self, tell: Tell) -> None:

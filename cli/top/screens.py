@@ -15,9 +15,10 @@ from textual.widgets.option_list import Option
 from modelcast.cli.top import shown
 from modelcast.cli.top.matrix import MatrixView
 from modelcast.cli.top.shown import ModelShown, NowShown
+from modelcast.dashboard.view import sentences
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.web.rows import PairLine
-from modelcast.schemas.quantities import duration
+from modelcast.schemas.quantities import MISSING, duration, number, plural
 from modelcast.schemas.statuses import LOOKS, Status
 from modelcast.schemas.text.printable import printable
 
@@ -115,12 +116,12 @@ class NowScreen(Screen[None]):
             return
         old = shown.is_old(now, at)
         self.set_class(old, "old")
-        self.query_one("#verdict", Static).update(_verdict(now, old=old))
+        self.query_one("#verdict", Static).update(_verdict(now, at, old=old))
         found = shown.matching(now, self._part)
         self._problems = {problem.id: problem for problem in found}
         us = now.fresh.as_of_us + (0 if old else round((at - now.read_at) * 1_000_000))
         self.query_one(RowList).put([(p.id, _problem(p, us, old=old)) for p in found])
-        self.query_one("#counts", Static).update(_counts(now, len(found)))
+        self.query_one("#counts", Static).update(_counts(now, len(found), old=old))
         self.query_one(MatrixView).show(now.grid, shown.rows_of(now, self._part), old=old)
 
     def on_option_list_option_selected(self, _event: OptionList.OptionSelected) -> None:
@@ -181,6 +182,7 @@ class ModelScreen(Screen[None]):
         super().__init__()
         self.model = name
         self._command = ""
+        self._found: ModelShown | None = None
 
     @property
     def top(self) -> "TopApp":
@@ -206,11 +208,16 @@ class ModelScreen(Screen[None]):
         self.run_worker(self._look(), exclusive=True)
 
     async def _look(self) -> None:
-        found = await self.top.feed.model(self.model)
-        now, at = self.top.now, time.monotonic()
-        self.query_one("#fresh", Static).update(said(shown.freshness_line(now, at, self.top.away)))
+        away = self.top.away
+        try:
+            self._found = await self.top.feed.model(self.model)
+        except ConnectionError as error:
+            away = away or str(error)  # what was known stays, with its age
+        found, now, at = self._found, self.top.now, time.monotonic()
+        self.query_one("#fresh", Static).update(said(shown.freshness_line(now, at, away)))
         if found is None or now is None:
-            self.query_one("#model", Static).update(said(f"{self.model}: the tracker knows of no such model"))
+            why = f"{self.model}: the tracker knows of no such model"
+            self.query_one("#model", Static).update(said("" if away or now is None else why))
             return
         old = shown.is_old(now, at)
         self.set_class(old, "old")
@@ -226,24 +233,24 @@ class ModelScreen(Screen[None]):
         self.notify(said(f"copied: {self._command}").plain, markup=False)
 
 
-def _verdict(now: NowShown, *, old: bool) -> Text:
+def _verdict(now: NowShown, at: float, *, old: bool) -> Text:
     verdict = now.verdict
-    text = badged(verdict.status, old=old, label=verdict.label) + said(f" {verdict.sentence}", "bold")
+    as_of = "" if shown.ages_of(now, at).live else f"As of {_clock(now.fresh.as_of_us)}: "
+    text = badged(verdict.status, old=old, label=verdict.label) + said(f" {as_of}{verdict.sentence}", "bold")
     for note in (*verdict.notes, *now.fresh.missing):
         text += said(f"\n  {note}")
     return text
 
 
-def _counts(now: NowShown, found: int) -> Text:
-    parts = [f"{count:,} {status}" for status, count in now.verdict.pairs.items()]
-    head = f"{found} of {now.total} problems · " if now.total else ""
-    return said(
-        f"{head}{' · '.join(parts) or shown.NOTHING}   {now.verdict.models} models × {now.verdict.regions} regions"
-    )
+def _counts(now: NowShown, found: int, *, old: bool) -> Text:
+    parts = [f"{number(count)} {shown.word(Status(status), old=old)}" for status, count in now.verdict.pairs.items()]
+    head = [f"{number(found)} of {plural(now.total, 'problem')}"] if now.total else []
+    size = f"{plural(now.verdict.models, 'model')} × {plural(now.verdict.regions, 'region')}"
+    return said(f"{' · '.join([*head, *parts])}   {size}".strip())
 
 
 def _since(since_us: int, now_us: int) -> str:
-    return duration((now_us - since_us) / 1_000_000) if since_us else "—"
+    return duration((now_us - since_us) / 1_000_000) if since_us else MISSING
 
 
 def _clock(at_us: int) -> str:
@@ -257,7 +264,7 @@ def _reason(problem: Problem) -> str:
 
 
 def _problem(problem: Problem, now_us: int, *, old: bool) -> Text:
-    parts = (problem.title, shown.where(problem), _since(problem.since_us, now_us), shown.versions(problem))
+    parts = (problem.title, sentences.where(problem), _since(problem.since_us, now_us), sentences.versions(problem))
     text = badged(problem.status, old=old) + said(" " + "  ".join(each for each in parts if each))
     if problem.reason:
         text += said(f"\n    {_reason(problem)}", "dim")
@@ -269,12 +276,10 @@ def _problem(problem: Problem, now_us: int, *, old: bool) -> Text:
 def _model(found: ModelShown, now_us: int, *, old: bool) -> Text:
     line = found.model
     text = said(f"{line.model} ", "bold") + badged(line.status, old=old)
-    consistent = f"consistent {line.consistent_version} since {_since(line.consistent_since_us, now_us)}"
-    latest = "—" if line.latest_version is None else line.latest_version
+    since = (now_us - line.consistent_since_us) / 1_000_000 if line.consistent_since_us else None
     parts = [
-        f"{line.serving} of {line.counted} regions serve what they should",
-        f"latest {latest}",
-        consistent if line.consistent_version is not None else "no version is served everywhere",
+        sentences.served_sentence(line.serving, line.counted, line.latest_version),
+        sentences.consistent_sentence(line.consistent_version, line.last_consistent_version, since),
     ]
     text += said(f" {' · '.join(parts)}")
     return text + said(f"\n{line.alarm[:REASON_CHARS_MAX]}", "bold") if line.alarm else text
@@ -288,7 +293,7 @@ def _why(found: ModelShown, command: str) -> Text:
 def _region(row: PairLine, now_us: int, *, old: bool) -> Text:
     served = row.reported_version if row.status is Status.SILENT else row.served_version
     heard = " when last heard" if row.status is Status.SILENT else ""
-    known = "—" if served is None else str(served)
+    known = sentences.version(served)
     aspired = "" if row.aspired_version in {served, None} else f" → {row.aspired_version}"
     parts = [
         row.region.ljust(20),

@@ -4,18 +4,14 @@ import json
 from dataclasses import dataclass
 
 from modelcast.dashboard.dashboard import Dashboard, Freshness
+from modelcast.dashboard.view.freshness import UNHEARD_SECONDS, SeenAges
 from modelcast.dashboard.view.grid import ABSENT, grid
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.verdict import OverviewVerdict
 from modelcast.dashboard.web.rows import ModelLine, PairLine
-from modelcast.schemas.quantities import duration
 from modelcast.schemas.statuses import LOOKS, Status
 
 PROBLEMS_MAX = 200
-OLD_SECONDS = 90.0
-QUIET_SECONDS = 12.0
-"""Seconds without any word of the source after which what is shown is how things were."""
-NOTHING = "Nothing is known yet: nothing was published, or no tracker runs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,55 +84,39 @@ def now_of(dashboard: Dashboard, at: float, before: NowShown | None = None) -> N
     )
 
 
-def tracker_age(now: NowShown, at: float) -> float | None:
-    """Seconds since the tracker last reported anything; None: it never has."""
-    return None if now.fresh.age_seconds is None else now.fresh.age_seconds + at - now.read_at
+def ages_of(now: NowShown, at: float) -> SeenAges:
+    """How old what is shown is at ``at``."""
+    quiet, fresh = at - now.read_at, now.fresh
+    unheard = fresh.tracker_seconds or 0.0
+    return SeenAges(
+        quiet=quiet,
+        tracker=None if fresh.age_seconds is None else fresh.age_seconds + quiet,
+        unheard=unheard + quiet if unheard > UNHEARD_SECONDS else 0.0,  # as the source saw it: its pause is no silence
+        kafka=fresh.kafka,
+        source=fresh.source,
+    )
 
 
 def is_old(now: NowShown, at: float) -> bool:
     """Whether what is shown is how things were."""
-    return at - now.read_at > QUIET_SECONDS or (tracker_age(now, at) or 0.0) > OLD_SECONDS
+    return ages_of(now, at).old
 
 
 def freshness_line(now: NowShown | None, at: float, away: str) -> str:
-    """How old what is shown is, in the page's words; ``away``: why the source says nothing, or ""."""
+    """How old what is shown is; ``away``: why the source says nothing, or ""."""
     if now is None:
         return f"◌ can't load: {away}" if away else "◌ loading"
-    if away or at - now.read_at > QUIET_SECONDS:
-        return f"◌ reconnecting, {duration(at - now.read_at)} old{f': {away}' if away else ''}"
-    age = tracker_age(now, at)
-    if age is not None and age > OLD_SECONDS:
-        return f"▲ OLD: the tracker last reported {duration(age)} ago"
-    if now.fresh.kafka != "live":
-        return f"◐ Kafka is {now.fresh.kafka}; shown from {now.fresh.source}"
-    return f"● live, {duration(at - now.read_at)} old"
+    return ages_of(now, at).line(away)
+
+
+def word(status: Status, *, old: bool = False, label: str = "") -> str:
+    """A status as it is shown; what was well when it was last heard of is "OK then"."""
+    return "OK then" if old and status is Status.OK else label or status.value
 
 
 def badge(status: Status, *, old: bool = False, label: str = "") -> str:
-    """A status with its shape; what was well when it was last heard of is "OK then"."""
-    word = "OK then" if old and status is Status.OK else label or status.value
-    return f"{LOOKS[status].shape.strip() or ' '} {word}"
-
-
-def where(problem: Problem) -> str:
-    """Where a problem is, in a few words."""
-    if problem.cause in {"region", "tracker"}:
-        return f"{problem.pairs} of {problem.pairs_of} models" if problem.pairs_of > 1 else problem.model
-    if problem.region:
-        return f"in {problem.region}"
-    return f"in {problem.pairs} of {problem.pairs_of} regions" if problem.pairs_of else ""
-
-
-def versions(problem: Problem) -> str:
-    """What is served, and what should be."""
-    if problem.version_to is None:
-        return ""
-    if problem.status is Status.REFUSED:
-        return "" if problem.version_from is None else f"serves {problem.version_from}"
-    if problem.version_from == problem.version_to:
-        return f"version {problem.version_to}"
-    served = "—" if problem.version_from is None else str(problem.version_from)
-    return f"{served} → {problem.version_to}"
+    """A status with its shape."""
+    return f"{LOOKS[status].shape.strip() or ' '} {word(status, old=old, label=label)}"
 
 
 def target(problem: Problem, part: str = "") -> str:

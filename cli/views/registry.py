@@ -183,7 +183,6 @@ def pull(
                 folder,
                 manifest_key=artifact.manifest_key,
                 on_progress=lambda count: progress.advance(task, count),
-                direct_writes=settings.region(region).direct_writes if region else "auto",
             )
         except NotFound as error:
             hint = (

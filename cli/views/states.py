@@ -138,9 +138,9 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
     source = StateSource(settings)
     seen = _sighting(source, settings, name)
     state = seen.state
-    consistent = state.consistent_version
     limits = limits_of(settings)
-    status = tables.view_of(state, seen.at_us, limits).status
+    view = tables.view_of(state, seen.at_us, limits)
+    status, consistent = view.status, view.consistent_version
     head = Text.assemble(
         f"{state.model}: ",
         (status.value, tables.style_of(status)),

@@ -14,7 +14,7 @@ from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
-from modelcast.schemas.statuses import BEHIND, LOOKS, Limits, Status, rank
+from modelcast.schemas.statuses import BEHIND, LOOKS, Limits, Status, count_serving, count_statuses, rank
 from modelcast.schemas.text.printable import one_line
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ def _badness(pair: "Pair") -> tuple[int, int]:
 
 def models_table(sightings: Iterable[Sighting], limits: Limits = USUAL) -> RenderableType:
     """One line a model, the worst first; in a narrow terminal fewer columns."""
-    full = TextTable("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", "HELD", box=None)
-    fewer, lines = _table("MODEL", "SERVED", "REGIONS", "WORST"), _table()
+    full = TextTable("MODEL", "LATEST", "CONSISTENT", "REGIONS", "STATUS", "LAG", "SKEW", "UPDATED", "HELD", box=None)
+    fewer, lines = _table("MODEL", "CONSISTENT", "REGIONS", "STATUS"), _table()
     views = [(seen, view_of(seen.state, seen.at_us, limits)) for seen in sightings]
     for seen, view in sorted(views, key=lambda each: _model_badness(*each)):
         state = seen.state
-        serving = f"{serving_in(view)}/{sum(view.statuses.values()) + state.regions_omitted}"
+        serving = f"{view.serving}/{view.counted}"
         worst = _worst_text(view)
-        consistent, lag_seconds = _version(state.consistent_version), state.lag_seconds_max(seen.at_us)
+        consistent, lag_seconds = _version(view.consistent_version), state.lag_seconds_max(seen.at_us)
         full.add_row(
             state.model,
             _version(state.latest_version),
@@ -79,7 +79,7 @@ def models_table(sightings: Iterable[Sighting], limits: Limits = USUAL) -> Rende
             _held(state),
         )
         fewer.add_row(state.model, consistent, serving, worst)
-        lines.add_row(Text.assemble(f"{state.model}: {consistent} in {serving}, ", worst))
+        lines.add_row(Text.assemble(f"{state.model}: {serving} regions, ", worst))
     return Fitting((full, fewer, lines), FULL_COLUMNS_MIN)
 
 
@@ -87,18 +87,13 @@ def _model_badness(seen: Sighting, view: "ModelView") -> tuple[int, float, str]:
     return rank(view.status), -seen.state.lag_seconds_max(seen.at_us), seen.state.model
 
 
-def serving_in(view: "ModelView") -> int:
-    """How many counted regions serve what they should."""
-    return sum(count for status, count in view.statuses.items() if LOOKS[status].serves_aspired)
-
-
 def model_table(state: VersionState, at_us: int | None = None, limits: Limits = USUAL) -> RenderableType:
     """One line a region, worst first; statuses and lags are as at ``at_us`` (None: when it was said).
 
     ``notes`` has the rest. In a narrow terminal what fits: fewer columns, or a few words a region.
     """
-    full = _table("REGION", "STATE", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED")
-    fewer = _table("REGION", "STATE", "SERVED", "LAG")
+    full = _table("REGION", "STATUS", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED")
+    fewer = _table("REGION", "STATUS", "SERVED", "LAG")
     lines = _table()
     for pair in _worst_first(view_of(state, at_us, limits)):
         row = pair.row
@@ -190,9 +185,9 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     for name, workers, software, heard, silent, models, free, lag in sorted(
         rows, key=lambda r: (badness(r), r[0]), reverse=True
     ):
-        counted = [pair for pair in models.values() if pair.counted]
+        statuses = count_statuses((pair.row, pair.status) for pair in models.values())
         last = Text("never" if heard is None else f"{duration(heard)} ago", style="bold red" if silent else "")
-        serving = f"{0 if silent else sum(LOOKS[p.status].serves_aspired for p in counted)}/{len(counted)}"
+        serving = f"{0 if silent else count_serving(statuses)}/{sum(statuses.values())}"
         fewer.add_row(name, last, serving)
         lines.add_row(Text.assemble(f"{name}: {serving}, heard ", last))
         table.add_row(

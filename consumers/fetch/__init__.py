@@ -32,7 +32,6 @@ from modelcast.consumers.fetch.region.bucket import RegionalBucket
 from modelcast.consumers.fetch.region.lease import RegionLeases
 from modelcast.consumers.fetch.region.manifests import find_manifest, read_manifest
 from modelcast.consumers.fetch.report import FetchReport
-from modelcast.consumers.fetch.transfer.disks import as_set
 from modelcast.consumers.fetch.transfer.early import started
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.consumers.fetch.transfer.objects import here_bytes
@@ -70,7 +69,6 @@ __all__ = [
     "Throughput",
     "VerifiedPrefix",
     "Way",
-    "as_set",
     "find_manifest",
     "here_bytes",
     "in_words",

@@ -14,7 +14,7 @@ import structlog
 
 from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.discovery.registrar import make_registrar
-from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
+from modelcast.consumers.fetch import Link, RegionalArtifacts
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.server import serve_until
 from modelcast.consumers.watcher.engine import WatcherEngine
@@ -223,5 +223,5 @@ class Watcher:
 
 def _artifacts_of(region: "RegionSettings", cache_dir: Path) -> RegionalArtifacts:
     open_region = functools.partial(store_of, region.store) if region.store else None
-    link = Link(readers=region.fetch_threads, direct_writes=as_set(region.direct_writes))
+    link = Link(readers=region.fetch_threads)
     return RegionalArtifacts(cache_dir, open_region, region.cache_size_max_bytes, link)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from modelcast.dashboard.view.pairs import ModelView, Pair, make_pair
 from modelcast.schemas.records import RegionHeartbeat, VersionState
-from modelcast.schemas.statuses import TROUBLE, Limits, Status, worst
+from modelcast.schemas.statuses import TROUBLE, Limits, Status, count_statuses, worst
 from modelcast.schemas.unchanged import StatesUnchanged, renewed
 
 
@@ -164,9 +164,8 @@ def _waiting_us(state: VersionState) -> int:
 
 
 def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str, said_us: int) -> ModelView:
-    counted = [p for p in pairs.values() if p.counted]
-    statuses = Counter(p.status for p in counted)
-    troubled = tuple(p for p in counted if p.status in TROUBLE)
+    statuses = count_statuses((p.row, p.status) for p in pairs.values())
+    troubled = tuple(p for p in pairs.values() if p.status in TROUBLE and p.counted)
     until_us = min((p.until_us for p in pairs.values() if p.until_us), default=0)
     status = Status.ALARM if state.alarm else worst(statuses)
     return ModelView(state, pairs, status, appended_us, source, until_us, statuses, troubled, said_us)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.statuses import Limits, Status, counts, status_of
+from modelcast.schemas.statuses import Limits, Status, count_serving, counts, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,21 @@ class ModelView:
     statuses: Mapping[Status, int]
     troubled: tuple[Pair, ...]
     said_us: int
+
+    @property
+    def serving(self) -> int:
+        """How many counted regions serve the aspired version."""
+        return count_serving(self.statuses)
+
+    @property
+    def counted(self) -> int:
+        """Of how many: a region whose row did not fit counts, and is not known to serve."""
+        return sum(self.statuses.values()) + self.state.regions_omitted
+
+    @property
+    def consistent_version(self) -> int | None:
+        """The version that all counted regions serve; None also once the clock has ended what is known of one."""
+        return self.state.consistent_version if self.serving == sum(self.statuses.values()) else None
 
 
 def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:

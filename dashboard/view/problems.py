@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.schemas.records import RegionState
+from modelcast.schemas.states import STALE_SECONDS
 from modelcast.schemas.statuses import BEHIND, Status, rank
 
-STALE_SECONDS = 90.0
-"""A model's state that is older says more about the tracker than about the model: it repeats itself every 30 s."""
 NAMES_KEPT = 8
 REGION_SHARE = 0.5
 """So many of a region's models in trouble alike, and the region is the cause."""

@@ -1,12 +1,12 @@
 """One row of what the API answers: a pair, a model, a region, a worker. Times are UTC microseconds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from modelcast.dashboard.view.overview import Overview, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.schemas.records import StageSpan
-from modelcast.schemas.statuses import LOOKS, Status, worst
+from modelcast.schemas.statuses import LOOKS, Status, count_serving, count_statuses, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +151,11 @@ def model_line(view: ModelView) -> ModelLine:
         status=view.status,
         since_us=_oldest(p.since_us for p in counted if p.status is view.status),
         latest_version=state.latest_version,
-        consistent_version=state.consistent_version if _serving(counted) == len(counted) else None,
+        consistent_version=view.consistent_version,
         consistent_since_us=state.consistent_since_us,
         last_consistent_version=state.last_consistent_version,
-        serving=_serving(counted),
-        counted=len(counted),
+        serving=view.serving,
+        counted=view.counted,
         skew=state.skew,
         skew_since_us=state.skew_since_us,
         behind_since_us=_oldest(p.row.behind_since_us for p in counted if p.row.behind_since_us),
@@ -163,7 +163,7 @@ def model_line(view: ModelView) -> ModelLine:
         regions_omitted=state.regions_omitted,
         alarm=state.alarm,
         reported_at_us=view.appended_us,
-        statuses={status.value: view.statuses[status] for status in LOOKS if view.statuses.get(status)},
+        statuses=_by_name(view.statuses),
     )
 
 
@@ -171,16 +171,17 @@ def region_line(overview: Overview, region: str) -> RegionLine:
     """A region as it is answered."""
     pairs = [view.pairs[region] for view in overview.models.values() if region in view.pairs]
     counted, workers = [p for p in pairs if p.counted], overview.workers.get(region, ())
+    statuses = count_statuses((p.row, p.status) for p in pairs)
     return RegionLine(
         region=region,
-        status=worst(p.status for p in counted),
+        status=worst(statuses),
         heard_at_us=max([*(w.heard_at_us for w in workers), *(p.row.heard_at_us for p in pairs)], default=0),
         workers=len(workers),
-        serving=_serving(counted),
-        counted=len(counted),
+        serving=count_serving(statuses),
+        counted=sum(statuses.values()),
         behind_since_us=_oldest(p.row.behind_since_us for p in counted if p.row.behind_since_us),
         disk_free_bytes=min((w.heartbeat.disk_free_bytes for w in workers), default=None),
-        statuses=_statuses_of(counted),
+        statuses=_by_name(statuses),
     )
 
 
@@ -202,17 +203,8 @@ def worker_line(worker: Worker, full_in_seconds: float | None) -> WorkerLine:
     )
 
 
-def _serving(pairs: list[Pair]) -> int:
-    """How many serve the aspired version; what was not heard of in time does not."""
-    return sum(LOOKS[p.status].serves_aspired for p in pairs)
-
-
-def _statuses_of(pairs: list[Pair]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for status in LOOKS:
-        if count := sum(p.status is status for p in pairs):
-            found[status.value] = count
-    return found
+def _by_name(statuses: Mapping[Status, int]) -> dict[str, int]:
+    return {status.value: statuses[status] for status in LOOKS if statuses.get(status)}
 
 
 def _oldest(times: Iterable[int]) -> int:

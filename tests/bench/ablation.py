@@ -15,7 +15,6 @@ behind     the region was paused for two versions and goes on; their publisher c
 first      a bf16 model that the region sees for the first time
 blocks     a file that nothing compresses, with a twentieth of it changed, published without deltas
 small      1 KiB, five times (medians)
-fast       1 GiB that nothing compresses, over the loopback interface without that link
 =========  ==============================================================================================
 
     python -m tests.bench.ablation --json ablation.json [--rounds 5] [--mib 64] [--markdown docs/ablation.md]
@@ -40,7 +39,7 @@ from typing import Any
 import numpy as np
 
 from modelcast.deltas.ablation import CHAIN, COMPRESSED_WHOLE, DELTA, FORECAST, NUMBA, WAITING
-from modelcast.infra.ablation import CHANGED_BLOCKS, DIRECT_WRITES, OWN_HTTP, PREFETCH, VARIABLE, WRITE_THROUGH
+from modelcast.infra.ablation import CHANGED_BLOCKS, OWN_HTTP, PREFETCH, VARIABLE, WRITE_THROUGH
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.redis_view import RedisView
@@ -59,11 +58,10 @@ from tests.support.waiting import until
 NOTHING = "nothing"
 THERE = {State.STAGED, State.LOADING, State.SERVING}
 PATIENCE_SECONDS = 180.0
-SITUATIONS = ("step", "blind", "behind", "first", "blocks", "small", "fast")
+SITUATIONS = ("step", "blind", "behind", "first", "blocks", "small")
 MEASURES = ("bytes", "seconds", "cpu_seconds")
 ACTS_IN = {
     CHANGED_BLOCKS: ("blocks",),
-    DIRECT_WRITES: ("fast",),
     OWN_HTTP: ("small",),
     PREFETCH: ("blocks",),
     WRITE_THROUGH: ("first", "blocks"),
@@ -76,7 +74,6 @@ ACTS_IN = {
 }
 """Where turning a mechanism off was seen to cost the most."""
 SMALL_TIMES = 5
-FAST_MIB = 1024
 REST_SECONDS = 0.5
 WORTH = 0.05
 """What saves less than this of everything measured is not worth its code."""
@@ -88,7 +85,7 @@ Found = dict[str, dict[str, float]]
 
 
 class Situations:
-    """One variant's cluster, and what happens in it. ``mib``: of a model; *fast* has a size of its own."""
+    """One variant's cluster, and what happens in it. ``mib``: of a model."""
 
     def __init__(self, cluster: Cluster, folder: Path, mib: int) -> None:
         self._cluster, self._folder, self._mib = cluster, folder, mib
@@ -107,7 +104,6 @@ class Situations:
             "first": lambda seed: self._staged(f"first{seed}", tensors(self._fresh(seed + 1))),
             "blocks": self._blocks,
             "small": self._small,
-            "fast": self._fast,
         }
         return {name: known[name](seed) for name in names}
 
@@ -153,14 +149,6 @@ class Situations:
     def _small(self, seed: int) -> dict[str, float]:
         runs = [self._staged(f"small{seed}", {"w": os.urandom(1024)}) for _ in range(SMALL_TIMES)]
         return {name: statistics.median(run[name] for run in runs) for name in MEASURES}
-
-    def _fast(self, seed: int) -> dict[str, float]:
-        link = self._cluster.regions["eu"].origin_link
-        link.bytes_per_second, link.round_trip_seconds = None, 0.0
-        try:
-            return self._staged(f"fast{seed}", {"weights.bin": os.urandom(FAST_MIB << 20)}, deltas=False)
-        finally:
-            link.bytes_per_second, link.round_trip_seconds = BYTES_PER_SECOND, ROUND_TRIP_SECONDS
 
     def _fresh(self, seed: int) -> Any:
         return weights((self._mib << 20) // 2, seed=seed)

@@ -2,50 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from modelcast.cli import pod_sources
 from modelcast.consumers.discovery.registrar import make_registrar
-from modelcast.consumers.fetch.transfer.disks import Disks
-from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.errors import UsageError
 from tests.agents.region.words import memory_of
-from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 
 
-@pytest.mark.parametrize("how", [True, False])
-def test_a_pod_writes_large_files_as_its_region_is_set_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: bool
-) -> None:
-    bucket = MemoryStore("region")
-    monkeypatch.setattr(pod_sources, "store_of", lambda _: bucket)
-    asked: list[bool] = []
-    writes_direct = Link.writes_direct
-
-    def noted(link: Link, path: Path, size_bytes: int) -> bool:
-        asked.append(writes_direct(link, path, size_bytes))
-        return asked[-1]
-
-    monkeypatch.setattr(Link, "writes_direct", noted)
-    content = noise(9 * MIB + 5, 1)
-    manifest = publish(bucket, {"w": content})
-    region = RegionSettings(store=StoreSettings(url="s3://unused"), direct_writes=how)
-    with pod_sources.make_source(region, tmp_path / "cache").open(manifest.digest) as folder:
-        assert tree(folder) == {"w": content}
-    assert set(asked) == {how}
-
-
-@pytest.mark.parametrize("how", ["auto", True, False])
-def test_a_pod_fetches_as_its_region_is_set_to(tmp_path: Path, how: Literal["auto"] | bool) -> None:
-    source = pod_sources.make_source(RegionSettings(fetch_threads=7, direct_writes=how), tmp_path)
-    link = source._link
-    assert link is not None
-    assert (link.readers, isinstance(link.direct_writes, Disks)) == (7, how == "auto")
-    assert how == "auto" or link.direct_writes is how
+def test_a_pod_fetches_as_its_region_is_set_to(tmp_path: Path) -> None:
+    source = pod_sources.make_source(RegionSettings(fetch_threads=7), tmp_path)
+    assert source._link is not None
+    assert source._link.readers == 7
 
 
 def test_a_pod_is_told_which_version_it_may_not_load_any_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@
 import time
 from dataclasses import replace
 
-from modelcast.dashboard.dashboard import STALE_SECONDS, Dashboard
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.stream import StreamWatcher
+from modelcast.schemas.states import STALE_SECONDS
 from modelcast.schemas.statuses import Limits, Status
 from tests.dashboard.makers import SECOND, now_state, row
 

@@ -32,35 +32,6 @@ def test_an_address_that_no_pod_has_is_refused(monkeypatch: pytest.MonkeyPatch, 
         load_settings()
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"), [("auto", "auto"), ("true", True), ("false", False), ("1", True), ("off", False)]
-)
-def test_direct_writes_are_for_the_disk_to_say_or_for_a_variable(
-    monkeypatch: pytest.MonkeyPatch, text: str, wanted: bool | str
-) -> None:
-    monkeypatch.setenv("MODELCAST_REGIONS__EU__DIRECT_WRITES", text)
-    assert load_settings().region("eu").direct_writes == wanted
-    assert type(load_settings().region("eu").direct_writes) is type(wanted)
-
-
-@pytest.mark.parametrize(("line", "wanted"), [("", "auto"), ('= "auto"', "auto"), ("= true", True), ("= false", False)])
-def test_direct_writes_are_for_the_disk_to_say_or_for_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, wanted: bool | str
-) -> None:
-    path = tmp_path / "modelcast.toml"
-    path.write_text(f"[regions.eu]\n{'direct_writes ' + line if line else ''}\n")
-    monkeypatch.setenv("MODELCAST_CONFIG", str(path))
-    assert load_settings().region("eu").direct_writes == wanted
-
-
-@pytest.mark.parametrize("value", ["sometimes", "", "2", '["auto"]', "Auto"])
-def test_anything_else_is_refused_with_what_may_be_written(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("MODELCAST_REGIONS__EU__DIRECT_WRITES", value)
-    with pytest.raises(UsageError, match=r'regions\.eu\.direct_writes: .*write "auto", true or false') as refused:
-        load_settings()
-    assert refused.value.hint
-
-
 @pytest.mark.parametrize("steps", [0, -1])
 def test_a_delta_from_no_older_version_is_refused_with_what_to_write(
     monkeypatch: pytest.MonkeyPatch, steps: int

@@ -2,14 +2,12 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
 from modelcast.consumers.fetch.context import End
 from modelcast.consumers.fetch.errors import DiskFull
 from modelcast.consumers.fetch.job.fetcher import Fetcher, FetchReport
 from modelcast.consumers.fetch.job.work_area import work_area
-from modelcast.consumers.fetch.transfer.disks import as_set
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.ports import ObjectStore, Progress
@@ -23,14 +21,12 @@ def pull(
     manifest_key: str = "",
     on_progress: Progress | None = None,
     cancel: End | None = None,
-    direct_writes: Literal["auto"] | bool = "auto",
 ) -> FetchReport:
     """Fetch an artifact's files from ``store`` into ``folder``, all or nothing; interrupted, it resumes when run again.
 
     Args:
         folder: made if it is not there. One that is there (a mounted volume, say) is filled, and nothing is made
             beside it. Files with the same bytes are files of their own.
-        direct_writes: see ``RegionSettings``.
 
     Raises:
         UsageError: ``folder`` exists and is not an empty folder, or can't be written.
@@ -42,7 +38,7 @@ def pull(
         if cache.has(manifest_digest):  # brought by a pull that was interrupted, who knows when: it is looked at again
             with suppress(VerificationFailed), cache.open(manifest_digest):
                 pass
-        fetcher = Fetcher(store, None, cache, Link(direct_writes=as_set(direct_writes)))
+        fetcher = Fetcher(store, None, cache, Link())
         try:
             report = fetcher.fetch(manifest_digest, manifest_key, on_progress=on_progress, cancel=cancel)
         except DiskFull as error:

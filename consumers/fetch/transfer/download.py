@@ -139,8 +139,7 @@ class Download:
             if part.written_bytes:
                 _take_over(span, path)
                 one.came(span, span.written_bytes)
-            direct = self._link.writes_direct(path, part.step.file.size_bytes)
-            with Target(path, one.locks.get(part.step.file.digest), direct=direct) as target:
+            with Target(path, one.locks.get(part.step.file.digest)) as target:
                 self._bring(span, target, context, one)
             one.done(span)
 

@@ -1,14 +1,11 @@
 """What all transfers of a process share: the long link's rate limit, how many read at once, and the leases."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.planning.steps import Source
-from modelcast.consumers.fetch.transfer.disks import Disks
 from modelcast.consumers.fetch.transfer.rate_limit import CHUNK_BYTES_MAX, RateLimit
-from modelcast.consumers.fetch.transfer.target import DIRECT_FROM_BYTES
 from modelcast.consumers.fetch.transfer.throughput import Throughput
 
 READERS = 4
@@ -52,23 +49,13 @@ class Link:
         rate_limit: of bytes from the origin.
         leases: who of the region may read from the origin; None: everybody.
         readers: ranged reads at once in one transfer.
-        direct_writes: large files are written past the page cache, where the file system can do that; the disks say
-            where it pays.
         throughput: how fast the links were.
     """
 
     rate_limit: RateLimit = field(default_factory=RateLimit)
     leases: Leases | None = None
     readers: int = READERS
-    direct_writes: bool | Disks = False
     throughput: Throughput = field(default_factory=Throughput)
-
-    def writes_direct(self, path: Path, size_bytes: int) -> bool:
-        """Whether the file ``path``, so large, is written past the page cache. May measure the disk first."""
-        if size_bytes < DIRECT_FROM_BYTES:
-            return False
-        how = self.direct_writes
-        return how.writes_direct(path.parent) if isinstance(how, Disks) else how
 
     def chunk_bytes(self, source: Source) -> int:
         """How much to read at once."""

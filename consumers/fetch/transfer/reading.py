@@ -11,9 +11,8 @@ from modelcast.consumers.fetch.transfer.link import Lease, Link
 from modelcast.consumers.fetch.transfer.retry import retried
 from modelcast.consumers.fetch.transfer.spans import Span
 from modelcast.consumers.fetch.transfer.stall_watchdog import StallWatchdog, Stopwatch
-from modelcast.consumers.fetch.transfer.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
+from modelcast.consumers.fetch.transfer.target import BlockBuffers, Target
 from modelcast.schemas.errors import ContentError, NotFound, Refused, StoreUnavailable
-from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from modelcast.schemas.ports import ByteStream, ObjectStore, PreconditionFailed
 
 FLOOR_BYTES_PER_SECOND = 1024
@@ -213,8 +212,7 @@ class _Block(Generic[S]):
     """
 
     def __init__(self, span: S, target: Target, buffer: memoryview, listener: SpanListener[S], now: float) -> None:
-        at = span.position % BLOCK_SIZE_BYTES  # bytes lie in the memory's pages as in the file's: direct writes need it
-        self.room = buffer[at : at + span.next_bytes]
+        self.room = buffer[: span.next_bytes]
         self._span = span
         self._target = target
         self._listener = listener
@@ -223,12 +221,12 @@ class _Block(Generic[S]):
         self._saved_at = now
 
     def took(self, count: int, now: float) -> None:
-        """So many bytes came; whole pages are written when it is time."""
+        """So many bytes came; they are written when it is time."""
         self.room = self.room[count:]
         self._unsaved_bytes += count
         if now - self._saved_at >= SAVE_SECONDS:
             self._saved_at = now
-            self._save(self._unsaved_bytes - (self._span.position + self._unsaved_bytes) % DIRECT_ALIGN_BYTES)
+            self._save(self._unsaved_bytes)
 
     def save(self) -> None:
         """Write all that came."""

@@ -10,7 +10,6 @@ import pytest
 from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.long_link import long_link, reload_limit
 from modelcast.consumers.fetch import ArtifactCache
-from modelcast.consumers.fetch.transfer.disks import Disks
 from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.infra.stores import MemoryStore
 
@@ -25,16 +24,10 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_settings_say_how_the_link_is_used(tmp_path: Path) -> None:
-    here = RegionSettings(bandwidth_bytes_per_second=1000, fetch_threads=7, direct_writes=True)
+    here = RegionSettings(bandwidth_bytes_per_second=1000, fetch_threads=7)
     link = long_link(here, MemoryStore(), ArtifactCache(tmp_path))
-    assert (link.rate_limit.limit_bytes_per_second, link.readers, link.direct_writes) == (1000, 7, True)
+    assert (link.rate_limit.limit_bytes_per_second, link.readers) == (1000, 7)
     assert link.leases is not None
-
-
-def test_unless_told_otherwise_the_disk_says_how_it_is_written(tmp_path: Path) -> None:
-    link = long_link(RegionSettings(), MemoryStore(), ArtifactCache(tmp_path))
-    assert isinstance(link.direct_writes, Disks)
-    assert long_link(RegionSettings(direct_writes=False), MemoryStore(), ArtifactCache(tmp_path)).direct_writes is False
 
 
 def test_the_limit_is_read_again(tmp_path: Path, settings_file: Path) -> None:

@@ -5,9 +5,8 @@ the cache costs), and each runs in a process of its own (its CPU seconds are tha
 first signature; the server's are beside the point). ``curl`` goes to /dev/null and ``sha256`` reads the warm file: what
 is slower of the two is the bound. ``engine`` is the download alone, ``fetch`` the whole call with fsync, a second look
 at the whole file and rename; nobody else waits for the disk. ``region`` is a whole fetch that also fills a regional
-bucket (in the same server). ``+ read`` adds what it takes to read the file to its end afterwards, through the page
-cache, as a pod does first. ``auto`` is how a worker does it unless told otherwise (``direct_writes = "auto"``, with
-what measuring the disk takes), ``direct`` past the page cache, ``cached`` through it. A peer that is not here is named.
+bucket (in the same server). ``+ read`` adds what it takes to read the file to its end afterwards, as a pod
+does first. A peer that is not here is named.
 MiB/s: medians with minimum and maximum. The aims count for ``engine``; for ``fetch``, which also syncs and looks again,
 their values are told besides.
 
@@ -185,7 +184,7 @@ def printed(figures: dict[str, Any], missing: dict[str, str]) -> None:
         print(f"{name:22} {why}")
     print(
         f"{os.cpu_count()} cores, shared with the store; files go to one filesystem, emptied after each run; fsync: "
-        "fetch and region only; direct: O_DIRECT; cached: through the page cache; auto: what the disk's speed says"
+        "fetch and region only"
     )
     for name, f in figures.items():
         told = [

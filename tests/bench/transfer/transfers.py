@@ -8,27 +8,17 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelcast.consumers.fetch.transfer.link import Link
     from modelcast.schemas.ports import ObjectStore
 
 MIB = 1024 * 1024
 KEY_FOLDER = "bench"
 
 
-def link_of(how: str) -> "Link":
-    """What a worker's settings make of ``direct_writes``."""
-    from modelcast.consumers.fetch.transfer.disks import Disks
-    from modelcast.consumers.fetch.transfer.link import Link
-
-    return Link(direct_writes={"auto": Disks(), "direct": True, "cached": False}[how])
-
-
-def by_engine(job: dict[str, Any], how: str) -> None:
+def by_engine(job: dict[str, Any]) -> None:
     """The engine alone: parts into a preallocated file, each block hashed."""
     from modelcast.consumers.fetch.cache.incoming import Incoming
     from modelcast.consumers.fetch.context import Context
@@ -36,6 +26,7 @@ def by_engine(job: dict[str, Any], how: str) -> None:
     from modelcast.consumers.fetch.planning.parts import parts_of
     from modelcast.consumers.fetch.planning.steps import Source, Step, Way
     from modelcast.consumers.fetch.transfer.download import Download
+    from modelcast.consumers.fetch.transfer.link import Link
     from modelcast.infra.stores import open_store
     from modelcast.schemas.manifest import Manifest
 
@@ -49,30 +40,30 @@ def by_engine(job: dict[str, Any], how: str) -> None:
         {Source.ORIGIN: store},
         IncomingFiles(incoming),
         context=Context(),
-        link=link_of(how),
+        link=Link(),
     )
     download.run(parts_of([step], {step.file.digest: set(range(len(step.file.blocks)))}))
     assert download.arrived == {step.file.digest}
 
 
-def by_fetch(job: dict[str, Any], how: str) -> None:
+def by_fetch(job: dict[str, Any]) -> None:
     """The whole call: manifest, plan, download, verify, fsync, rename."""
-    _fetch(job, how, None)
+    _fetch(job, None)
 
 
-def by_region(job: dict[str, Any], how: str) -> None:
+def by_region(job: dict[str, Any]) -> None:
     """The whole call, and the regional bucket has it too."""
     from modelcast.infra.stores import open_store
 
-    _fetch(job, how, open_store(f"s3://{job['region_bucket']}", endpoint_url=job["endpoint_url"]))
+    _fetch(job, open_store(f"s3://{job['region_bucket']}", endpoint_url=job["endpoint_url"]))
 
 
-def _fetch(job: dict[str, Any], how: str, region: "ObjectStore | None") -> None:
-    from modelcast.consumers.fetch import ArtifactCache, Fetcher
+def _fetch(job: dict[str, Any], region: "ObjectStore | None") -> None:
+    from modelcast.consumers.fetch import ArtifactCache, Fetcher, Link
     from modelcast.infra.stores import open_store
 
     store = open_store(f"s3://{job['bucket']}/{KEY_FOLDER}", endpoint_url=job["endpoint_url"])
-    Fetcher(store, region, ArtifactCache(Path(job["folder"])), link_of(how)).fetch(job["digest"])
+    Fetcher(store, region, ArtifactCache(Path(job["folder"])), Link()).fetch(job["digest"])
 
 
 def by_boto3(job: dict[str, Any]) -> None:
@@ -112,11 +103,10 @@ def by_sha256(job: dict[str, Any]) -> None:
     assert digest_of(Path(job["source"])) == job["sha256"]
 
 
-HOW = ("auto", "direct", "cached")
 OURS = {"engine": by_engine, "fetch": by_fetch, "region": by_region}
 READ_AFTER = ("fetch", "region")
 HERE: dict[str, Callable[[dict[str, Any]], None]] = {
-    **{f"{what} {how}": partial(by, how=how) for what, by in OURS.items() for how in HOW},
+    **OURS,
     "boto3": by_boto3,
     "sha256": by_sha256,
 }

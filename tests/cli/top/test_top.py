@@ -117,10 +117,10 @@ async def test_a_model_opens_with_its_regions_worst_first_and_goes_on_live() -> 
         await seen(pilot, "ranker", "in us-west")
         await pilot.press("enter")
         await until_async(lambda: isinstance(pilot.app.screen, ModelScreen))
-        shown = await seen(pilot, "ranker [▮ LATE]", "6 of 8 regions serve what they should", "7 → 8")
+        shown = await seen(pilot, "ranker [▮ LATE]", "6 of 8 regions serve the aspired version", "7 → 8")
         assert shown.index("us-west") < shown.index("eu-north") < shown.index("eu-west")
         feed.take(overviews.overview())
-        await seen(pilot, "ranker [· OK]", "8 of 8 regions serve what they should")
+        await seen(pilot, "ranker [· OK]", "8 of 8 regions serve the aspired version")
         await pilot.press("escape")
         await until_async(lambda: isinstance(pilot.app.screen, NowScreen))
 

@@ -132,16 +132,16 @@ def test_in_a_narrow_terminal_what_is_shown_is_readable(columns: int) -> None:
 def test_the_narrower_the_fewer_columns_and_then_words() -> None:
     table = tables.model_table(state(DONE, FETCHING))
     assert [shown(table, columns=n)[0] for n in (80, 45, 27)] == [
-        "REGION  STATE        ASPIRED STAGED SERVED PODS LAG  MOVED   SAVED",
-        "REGION  STATE        SERVED LAG",
+        "REGION  STATUS       ASPIRED STAGED SERVED PODS LAG  MOVED   SAVED",
+        "REGION  STATUS       SERVED LAG",
         "eu-west: LAG, serves 6",
     ]
 
 
 def test_models_are_readable_in_a_narrow_terminal_too() -> None:
     table = tables.models_table([Sighting(state(DONE, FETCHING), 1.0, "redis")])
-    assert shown(table, columns=38) == ["MODEL SERVED REGIONS WORST", "fraud -      1/2     LAG fetching"]
-    assert shown(table, columns=24) == ["fraud: - in 1/2, LAG", "fetching"]
+    assert shown(table, columns=38) == ["MODEL CONSISTENT REGIONS STATUS", "fraud -          1/2     LAG fetching"]
+    assert shown(table, columns=24) == ["fraud: 1/2 regions, LAG", "fetching"]
 
 
 def test_regions_are_readable_in_a_narrow_terminal_too() -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Link, as_set
+from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Link
 from modelcast.deltas.fetch.accelerator import DeltaFetchAccelerator
 from modelcast.infra.stores import S3Store, open_store
 from tests.consumers.fetch.publishing import Wrapped
@@ -43,7 +43,7 @@ def main(cache: str, origin: str, region: str, endpoint: str, counter: str, stil
         counted,
         open_store(region, endpoint_url=endpoint),
         ArtifactCache(Path(cache)),
-        Link(direct_writes=as_set("auto")),
+        Link(),
         accelerator=DeltaFetchAccelerator(),
     )
     report = fetcher.fetch(digests[-1], candidates=BaseCandidates(len(digests), (), dict(enumerate(digests, 1))))

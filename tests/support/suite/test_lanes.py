@@ -152,5 +152,7 @@ def test_the_order_speaks_of_files_that_exist() -> None:
     named = {*TOGETHER, *SPREAD, *(each for each in FIRST if each.endswith(".py"))}
     assert {each for each in FIRST if not each.endswith(".py")} <= set(TOGETHER.values())
     missing = {each for each in named if not (ROOT / "tests" / each).exists()}
-    deltas_are_here = (ROOT / "tests" / "deltas").exists()  # they are not in the copy that tests/integration/packaging makes
+    deltas_are_here = (
+        ROOT / "tests" / "deltas"
+    ).exists()  # they are not in the copy that tests/integration/packaging makes
     assert {each for each in missing if deltas_are_here or not each.startswith("deltas/")} == set()

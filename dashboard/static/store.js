@@ -138,7 +138,7 @@ const HEAR = {
   gone(id) {
     const problem = store.problems.get(id);
     store.problems.delete(id);
-    const recovered = problem && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery
+    const recovered = problem && problem.cause !== "dead-letters" && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery, nor is a letter that grew old
     if (recovered) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
     store.recovered.length = Math.min(store.recovered.length, 5);
   },

@@ -16,6 +16,8 @@ REGION_SHARE = 0.5
 """So many of a region's models in trouble alike, and the region is the cause."""
 GROUP_MIN = 3
 REASON_CHARS_MAX = 1000
+NO_PAIRS = frozenset({"group", "probe", "dead-letters", "candidate"})
+"""Causes of problems that are in no count of pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Problem:
     Attributes:
         id: stays the same while the cause does.
         status: how it stands.
-        cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``.
+        cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``; of what is no pair (``NO_PAIRS``):
+            ``group``, ``probe``, ``dead-letters`` or ``candidate``.
         title: what it is about, for people.
         pairs: how many pairs it is about.
         pairs_of: of how many that could be.
@@ -77,6 +80,11 @@ def problems(overview: Overview, now_us: int) -> list[Problem]:
     found += _by_version(by_status[Status.REFUSED], overview)
     for status in (*BEHIND, Status.EMPTY):
         found += _behind(status, by_status[status], models_in, overview)
+    return worst_first(found, now_us)
+
+
+def worst_first(found: Iterable[Problem], now_us: int) -> list[Problem]:
+    """Worst first; among equals what concerns most pairs, then what lasts longest."""
     return sorted(found, key=lambda p: (rank(p.status), -p.pairs, p.since_us or now_us, p.id))
 
 

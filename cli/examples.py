@@ -33,6 +33,7 @@ _OTHERS: Mapping[str, str] = MappingProxyType(
         "topics": "modelcast topics --create --replication 3",
         "config show": "modelcast config show -o yaml",
         "doctor": "modelcast doctor --only store --role publisher",
+        "rollout switch": "modelcast rollout switch fraud --at 09:30 --reason 'before the market opens'",
         "rollout get": "modelcast rollout get fraud --watch",
         "rollout explain": "modelcast rollout explain fraud",
         "rollout replay": "modelcast rollout replay fraud",

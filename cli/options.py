@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Keep showing until C
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 
 
 def path(text: str) -> Path:
@@ -73,6 +75,31 @@ def seconds_of(text: str) -> float:
     if not match:
         raise UsageError(f"bad duration {text!r}", hint="write 30s, 5m, 1.5h or plain seconds")
     return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def instant_ahead(text: str, now: datetime) -> int:
+    """Read a time to come as people type it: UTC microseconds. ``now`` is local time with its zone.
+
+    Raises:
+        UsageError: it is none, or has passed.
+    """
+    hint = "write 2026-12-01T09:30:00Z, 09:30 (local time, the next one), or how long from now, as in 10m"
+    at: datetime
+    if clock := _CLOCK.fullmatch(text.strip()):
+        at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=int(clock[3] or 0), microsecond=0)
+        at = at if at > now else at + timedelta(days=1)
+    else:
+        try:
+            at = datetime.fromisoformat(text.strip())
+            at = at if at.tzinfo is not None else at.replace(tzinfo=now.tzinfo)
+        except ValueError:
+            try:
+                at = now + timedelta(seconds=seconds_of(text))
+            except (UsageError, OverflowError):
+                raise UsageError(f"{text[:40]!r} is no time", subject="--at", hint=hint) from None
+    if at <= now:
+        raise UsageError(f"{text[:40]!r} has passed", subject="--at", hint=hint)
+    return round(at.timestamp() * 1_000_000)
 
 
 def pairs_of(texts: list[str] | None, what: str) -> dict[str, str]:

@@ -15,13 +15,17 @@ from modelcast.schemas.errors import DecodeError, Refused, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.rollout_position import grants_of, position_of
 from modelcast.schemas.names import check_version
+from modelcast.schemas.quantities import utc_text
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand, RegionHeartbeat
-from modelcast.schemas.topics import Topic
+from modelcast.schemas.topics import Topic, partition_of
 from modelcast.schemas.traffic.readiness import too_old
+from modelcast.schemas.traffic.reports import RolloutState
 from modelcast.schemas.traffic.steps_and_gates import RolloutPlan, encode_plan
 
 ALIVE_SECONDS = 120.0
 """For which a heartbeat counts. What is silent for longer can only be upgraded before it is back."""
+SWITCH_LEAD_SECONDS = 2.0
+REPORTED_SECONDS_MAX = 30.0
 
 
 class RolloutCommander(Commander):
@@ -91,6 +95,30 @@ class RolloutCommander(Commander):
         return self._claim(CommandKind.ROLLOUT_STEP, model, targets, _reason(model, reason), requested_by, more=more)
 
     @heard_at_exit("a command")
+    def switch(self, model: str, *, at_us: int, reason: str, requested_by: str = "") -> ModelCommand | None:
+        """Let all regions of the next step take it at one instant.
+
+        Args:
+            model: its name.
+            at_us: when, UTC microseconds; at least ``SWITCH_LEAD_SECONDS`` ahead, so that every pod knows it by then.
+            reason: why.
+            requested_by: who asks.
+
+        Raises:
+            UsageError: the instant is too close, or has passed.
+            Refused: a pod has not both versions loaded, as far as the controller has reported of late.
+        """
+        if at_us < (time.time() + SWITCH_LEAD_SECONDS) * 1e6:
+            hint = f"at least {SWITCH_LEAD_SECONDS:g} s from now"
+            raise UsageError(
+                f"{utc_text(at_us)} is too soon for every pod to know it by then", subject=model, hint=hint
+            )
+        if unready := _unready(self._settings, model):
+            hint = f"modelcast rollout get {model} --watch"
+            raise Refused(f"not every pod is ready to switch: {unready}", subject=model, hint=hint)
+        return self.skip(model, reason=reason, requested_by=requested_by, not_before_us=at_us)
+
+    @heard_at_exit("a command")
     def _say(self, kind: CommandKind, model: str, reason: str, requested_by: str) -> ModelCommand | None:
         return self._claim(kind, model, targets_of(()), _reason(model, reason), requested_by, more=_named)
 
@@ -126,6 +154,47 @@ def _heartbeats(settings: Settings) -> list[RegionHeartbeat]:
     finally:
         consumer.close()
     return list(newest.values())
+
+
+def _unready(settings: Settings, model: str) -> str:
+    """Which regions lack what a switch needs, by the controller's newest report; "": none."""
+    found, age_seconds = reported_rollout(settings, model)
+    if found is None or age_seconds > REPORTED_SECONDS_MAX:
+        return "no controller has reported on the rollout of late"
+    lacking = [
+        f"{each.region}: {each.candidate_ready} of {each.pods_expected} pods have the candidate loaded"
+        for each in found.regions
+        if each.candidate_ready < max(1, each.pods_expected)
+    ]
+    return "; ".join(lacking)[:500]
+
+
+def reported_rollout(settings: Settings, model: str, registry_id: str = "") -> tuple[RolloutState | None, float]:
+    """What a controller reported last of a model's rollout, and how many seconds ago; None: nothing that can be read.
+
+    Args:
+        settings: of Kafka.
+        model: its name.
+        registry_id: reports of other registries are left out; "": of none.
+
+    Raises:
+        KafkaUnavailable: it can't be asked.
+    """
+    consumer, found, age_seconds = make_consumer(settings), None, 0.0
+    partition, timeout = partition_of(model), settings.kafka.timeout_seconds
+    try:
+        for message in read_partition(consumer, settings, Topic.ROLLOUT_STATE, partition, timeout_seconds=timeout):
+            if message.key() != model.encode() or message.value() is None:
+                continue
+            try:
+                state = decode_as(RolloutState, message.value())
+            except DecodeError:
+                continue
+            if registry_id in {"", state.registry_id}:
+                found, age_seconds = state, max(0.0, time.time() - message.timestamp()[1] / 1000)
+    finally:
+        consumer.close()
+    return found, age_seconds
 
 
 def _named(log: ModelLog) -> Mapping[str, Any]:

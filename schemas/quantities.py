@@ -1,8 +1,11 @@
-"""Quantities as people read them: seconds, bytes, counts."""
+"""Quantities as people read them: seconds, times, bytes, counts."""
+
+from datetime import UTC, datetime, timedelta
 
 _TIMES = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
 _SECONDS_BEFORE_NEXT = (99.5, 99.5 * 60, 48 * 3600.0)
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MISSING = "—"
 
 
@@ -29,6 +32,11 @@ def size(count: float | None) -> str:
 def number(count: int) -> str:
     """With thousands apart: ``99,302``."""
     return f"{count:,}"
+
+
+def utc_text(at_us: int) -> str:
+    """A time of UTC microseconds: ``2026-12-01 09:30:00.250 UTC``."""
+    return f"{(EPOCH + timedelta(microseconds=at_us)).strftime('%Y-%m-%d %H:%M:%S.%f')[:-3]} UTC"
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -97,7 +97,8 @@ class RolloutAgent:
         if isinstance(record, PodCounts):
             actor.tell(facts.CountsHeard(record))
         else:
-            actor.tell(facts.ReadingHeard(record, age_seconds))
+            behind_us = round(message.timestamp * 1e6) - record.reported_at_us
+            actor.tell(facts.ReadingHeard(record, age_seconds, behind_us))
 
     # --- what runs beside the streams -----------------------------------------------------------------------
 

@@ -12,7 +12,16 @@ from prometheus_client.registry import Collector
 from modelcast.infra.telemetry import metrics
 from modelcast.infra.telemetry.metrics import Shown
 from modelcast.schemas.records import VersionState
-from modelcast.schemas.statuses import MAY_BE_LATE, Limits, count_serving, count_statuses, counts, status_of
+from modelcast.schemas.statuses import (
+    MAY_BE_LATE,
+    MAY_STALL,
+    Limits,
+    Status,
+    count_serving,
+    count_statuses,
+    counts,
+    status_of,
+)
 
 Labels = dict[str, str]
 Sample = tuple[Labels, float]
@@ -29,6 +38,7 @@ class _Model:
     behind_us: Mapping[str, int]  # region -> since when, of those that are behind
     counted: tuple[str, ...]  # regions that count
     late_us: Mapping[str, int]  # as behind_us, of those alone that count and may be called late
+    stalls_us: tuple[int, ...]  # when each pair that is behind and counts is STALLED, if nothing moves until then
     pairs: tuple[Labels, ...]  # of each region's row; none where only sums are shown
     held: tuple[Sample, ...]  # since when, of the regions that are pinned or paused
     artifact_bytes: int
@@ -76,6 +86,7 @@ class StateMetrics(Collector):
             (metrics.MODEL_BEHIND_SINCE, state.behind_since_us / SECOND_US),
             (metrics.MODEL_REGIONS, sum(statuses.values())),
             (metrics.MODEL_REGIONS_SERVING, count_serving(statuses)),
+            (metrics.MODEL_REGIONS_REFUSED, statuses[Status.REFUSED]),
             (metrics.MODEL_PODS_SERVING, sum(row.pods_serving for row in state.regions)),
             (metrics.MODEL_PODS_EXPECTED, sum(row.pods_expected for row in state.regions)),
         )
@@ -89,6 +100,12 @@ class StateMetrics(Collector):
             for row, status in pairs_of
             if row.behind_since_us and status in MAY_BE_LATE and counts(row)
         }
+        patience_us = round(self._limits.stalled_seconds * SECOND_US)
+        stalls_us = tuple(
+            row.moved_at_us + patience_us
+            for row, status in pairs_of
+            if row.moved_at_us and status in MAY_STALL and counts(row)
+        )
         if known and known.state.behind_since_us and not state.behind_since_us:
             took_us = state.updated_at_us - known.state.behind_since_us
             metrics.CONVERGENCE_SECONDS.observe(max(0, took_us) / SECOND_US)
@@ -96,7 +113,9 @@ class StateMetrics(Collector):
         metrics.ALARM.labels(state.model).set(1 if state.alarm else 0)
         names = tuple(row.region for row in state.regions if counts(row))
         held = tuple(({"model": state.model, "region": r}, at / SECOND_US) for r, at in sorted(held_us.items()))
-        self._models[state.model] = _Model(labels, state, values, behind, names, late, pairs, held, artifact_bytes)
+        self._models[state.model] = _Model(
+            labels, state, values, behind, names, late, stalls_us, pairs, held, artifact_bytes
+        )
 
     def written(self, model: str, at_us: int) -> None:
         """Kafka has the model's state of ``at_us``."""
@@ -124,11 +143,14 @@ class StateMetrics(Collector):
         """See ``Collector``."""
         models, regions = list(self._models.values()), dict(self._regions)
         by_model: dict[Shown, list[Sample]] = {}
-        late_since_us = round(self._now() * SECOND_US) - self._late_us
+        now_us = round(self._now() * SECOND_US)
+        late_since_us = now_us - self._late_us
         late = [[name for name, at in model.late_us.items() if at < late_since_us] for model in models]
         written_us = dict(self._written_us)
         for model, names in zip(models, late, strict=True):
             by_model.setdefault(metrics.MODEL_REGIONS_LATE, []).append((model.labels, len(names)))
+            stalled = sum(at_us < now_us for at_us in model.stalls_us)
+            by_model.setdefault(metrics.MODEL_REGIONS_STALLED, []).append((model.labels, stalled))
             at = written_us.get(model.state.model, 0) / SECOND_US
             by_model.setdefault(metrics.STATE_TIMESTAMP, []).append((model.labels, at))
             for shown, value in model.values:

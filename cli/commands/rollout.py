@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,11 +11,11 @@ from rich.text import Text
 from modelcast.cli.commands import rollout_views
 from modelcast.cli.configured import load, warnings_only
 from modelcast.cli.console import Format, TextTable, emit, out, say
-from modelcast.cli.options import DryRun, Output, Reason, Yes, confirm, seconds_of
+from modelcast.cli.options import DryRun, Output, Reason, Yes, confirm, instant_ahead, seconds_of
 from modelcast.schemas.errors import NotConverged, RolledBack, UsageError
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import Reference, check_model
-from modelcast.schemas.quantities import duration
+from modelcast.schemas.quantities import duration, utc_text
 from modelcast.schemas.records import CommandKind, ModelCommand
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def start(
     ] = "",
     bake: Annotated[str | None, typer.Option("--bake", help="How long the old version stays loaded after it.")] = None,
     deadline: Annotated[str | None, typer.Option("--deadline", help="It is aborted if it takes longer.")] = None,
+    at: Annotated[
+        str, typer.Option("--at", help="blue-green: when all regions switch, as in 2026-12-01T09:30Z, 09:30 or 10m.")
+    ] = "",
     requests_per_second: Annotated[
         float | None, typer.Option("--requests-per-second", help="With --dry-run: for the forecast.")
     ] = None,
@@ -92,8 +96,14 @@ def start(
         key=key or own.key,
         bake_seconds=seconds_of(bake) if bake is not None else None,
         deadline_seconds=seconds_of(deadline) if deadline is not None else None,
+        switch_at_us=instant_ahead(at, datetime.now(UTC).astimezone()) if at else 0,
     )
     _check_regions(settings, plan)
+    if plan.switch_at_us > (time.time() + plan.deadline_seconds) * 1e6:
+        hint = "give it a later --deadline, or an earlier --at"
+        raise UsageError(
+            f"it would be aborted {duration(plan.deadline_seconds)} after its start, before --at", hint=hint
+        )
     warnings_only()
     if dry_run:
         _show_forecast(plan, requests_per_second, error_rate, output)
@@ -197,6 +207,34 @@ _WORDS: tuple[tuple[CommandKind, str, Say], ...] = (
     (CommandKind.ROLLOUT_PROMOTE, "promote", lambda c, model, reason: c.promote(model, reason=reason)),
     (CommandKind.ROLLOUT_STEP, "skip", lambda c, model, reason: c.skip(model, reason=reason)),
 )
+
+
+@rollout.command()
+def switch(
+    model: Model,
+    at: Annotated[
+        str, typer.Option("--at", help="When, as in 2026-12-01T09:30Z, 09:30 or 10m (from now).", show_default=False)
+    ],
+    reason: Reason = "",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    output: Output = Format.table,
+) -> None:
+    """Let all regions take the next step of the rollout under way at one instant. Every pod must be ready for it."""
+    from modelcast.producers.rollouts import RolloutCommander
+
+    name, at_us = check_model(model), instant_ahead(at, datetime.now(UTC).astimezone())
+    if not reason.strip():
+        raise UsageError("it needs --reason", subject=name, hint="it stands in the model's history")
+    warnings_only()
+    if not dry_run:
+        confirm(f"Let all regions take the next step of the rollout of {name} at {utc_text(at_us)}?", yes=yes)
+    with RolloutCommander(load(), dry_run=dry_run) as commander:
+        entry = commander.switch(name, at_us=at_us, reason=reason)
+    assert entry is not None
+    shares = ", ".join(f"{target.region or 'everywhere'} {(target.share or 0) / 100:g} %" for target in entry.targets)
+    would = "would take" if dry_run else "take"
+    emit(entry, output, Text(f"{name}: all pods {would} {shares} at {utc_text(at_us)}; generation {entry.generation}"))
 
 
 @rollout.command()

@@ -137,7 +137,9 @@ def _object(reader: "RegistryReader", key: str, size_max: int) -> bytes:
 def _in_format(settings: "Settings", model: str, output: Format) -> tuple[Any, Format, RenderableType]:
     log, timed = read_log(origin_registry(settings), model)
     rollout, _ = _newest(log, timed)
-    state, age_seconds = _reported(settings, model, log.registry_id)
+    from modelcast.producers.rollouts import reported_rollout
+
+    state, age_seconds = reported_rollout(settings, model, log.registry_id)
     fresh = state if state is not None and state.rollout == rollout.id else None
     data = {
         "rollout": rollout.id,
@@ -199,30 +201,3 @@ def _regions(state: "RolloutState") -> TextTable:
             f"cut off: {each.cut}" if each.cut else "",
         )
     return table
-
-
-def _reported(settings: "Settings", model: str, registry_id: str) -> "tuple[RolloutState | None, float]":
-    """What a controller said last of the model, and how many seconds ago; None: nothing that can be read."""
-    from modelcast.infra.kafka.client import make_consumer, read_partition
-    from modelcast.schemas.codec import decode_as
-    from modelcast.schemas.errors import DecodeError
-    from modelcast.schemas.topics import Topic, partition_of
-    from modelcast.schemas.traffic.reports import RolloutState
-
-    consumer, found, age_seconds = make_consumer(settings), None, 0.0
-    try:
-        timeout = settings.kafka.timeout_seconds
-        for message in read_partition(
-            consumer, settings, Topic.ROLLOUT_STATE, partition_of(model), timeout_seconds=timeout
-        ):
-            if message.key() != model.encode() or message.value() is None:
-                continue
-            try:
-                state = decode_as(RolloutState, message.value())
-            except DecodeError:
-                continue
-            if state.registry_id == registry_id:
-                found, age_seconds = state, max(0.0, time.time() - message.timestamp()[1] / 1000)
-    finally:
-        consumer.close()
-    return found, age_seconds

@@ -78,7 +78,14 @@ CANDIDATE_SHARE = Gauge(
     "modelcast_candidate_share", "Part of the requests that a rollout's candidate is to have here, 0 to 1.", ("model",)
 )
 CANDIDATE_CUT = Gauge(
-    "modelcast_candidate_cut", "1 while the region has cut a candidate off by its own evidence.", ("model",)
+    "modelcast_candidate_cut",
+    "1 while a rollout is under way whose candidate the region has cut off by its own evidence.",
+    ("model",),
+)
+CANDIDATE_CUT_TIMESTAMP = Gauge(
+    "modelcast_candidate_cut_timestamp_seconds",
+    "When the region last cut a candidate off by its own evidence, by its clock.",
+    ("model",),
 )
 TRAFFIC_REPORTS = Counter("modelcast_traffic_reports", "Reports on rollouts sent to Kafka.", ("model",))
 EPOCH = Gauge("modelcast_owner_epoch", "Epoch under which this worker owns the model; 0: it does not.", ("model",))
@@ -143,6 +150,16 @@ MODEL_REGIONS_SERVING = Shown(
 MODEL_REGIONS_LATE = Shown(
     "modelcast_model_regions_late",
     "Regions that count, are heard, and have been behind for longer than dashboard.late_seconds.",
+    ("model",),
+)
+MODEL_REGIONS_STALLED = Shown(
+    "modelcast_model_regions_stalled",
+    "Regions that count, are behind, and in which neither bytes nor state have moved for a minute: STALLED.",
+    ("model",),
+)
+MODEL_REGIONS_REFUSED = Shown(
+    "modelcast_model_regions_refused",
+    "Regions that count, and refuse the aspired version as damaged or quarantined: REFUSED.",
     ("model",),
 )
 MODEL_PODS_SERVING = Shown(

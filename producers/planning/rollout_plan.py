@@ -19,6 +19,7 @@ def rollout_plan_of(
     key: str = "",
     bake_seconds: float | None = None,
     deadline_seconds: float | None = None,
+    switch_at_us: int = 0,
 ) -> RolloutPlan:
     """A ready-made plan with what is asked for otherwise.
 
@@ -31,6 +32,7 @@ def rollout_plan_of(
         key: as in ``header:x-user`` (``RequestKey.parse``).
         bake_seconds: None: the plan's own.
         deadline_seconds: None: the plan's own, or twice what its steps need.
+        switch_at_us: when all regions of a blue-green rollout switch; 0: as soon as they can.
 
     Raises:
         UsageError: there is no such strategy, or something makes no sense.
@@ -51,6 +53,7 @@ def rollout_plan_of(
         key=RequestKey.parse(key),
         bake_seconds=ready.bake_seconds if bake_seconds is None else bake_seconds,
         deadline_seconds=max(ready.deadline_seconds, 2 * needed) if deadline_seconds is None else deadline_seconds,
+        switch_at_us=switch_at_us,
     )
 
 

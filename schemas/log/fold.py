@@ -327,6 +327,8 @@ class ModelLog:
 
         An immediate publication, an activation, a rollback or a pin does, and a quarantine of the candidate. What only
         takes single regions out for a while does not: a pause, a quarantine of the control.
+        Where it goes on, and regions that take part have another entry to obey, it is renumbered: pods refuse tables
+        below the order that gave them their control.
         """
         rollout = after.rollout
         if rollout is None or rollout.phase not in _SUPERSEDED_FROM or rollout is not self.rollout:
@@ -337,12 +339,12 @@ class ModelLog:
             ends, at_us, what = RULES[entry.kind].serves, entry.requested_at_us, entry.kind.lower()
             if entry.kind is CommandKind.QUARANTINE and rollout.candidate in after.quarantined:
                 return replace(after, rollout=superseded(rollout, entry.generation, at_us, "quarantined"))
-        if not ends:
-            return after
         touched = [name for name, view in after.views.items() if view.generation == entry.generation]
-        if all(self.grant(name) is None for name in touched):
-            return after
-        return replace(after, rollout=superseded(rollout, entry.generation, at_us, f"superseded by {what}"))
+        if ends and any(self.grant(name) is not None for name in touched):
+            return replace(after, rollout=superseded(rollout, entry.generation, at_us, f"superseded by {what}"))
+        if rollout.active and any(after.grant(name) is not None for name in touched):
+            return replace(after, rollout=replace(rollout, generation=entry.generation))
+        return after
 
     def _obey(self, rule: Rule, command: ModelCommand, target: CommandTarget) -> "ModelLog":
         def order(aspired: int | None) -> Order:

@@ -26,7 +26,8 @@ class LoggedRollout:
     Attributes:
         id: the generation of the entry that started it, as text.
         started_generation: that generation.
-        generation: of the newest entry that changed it, or of a later ACCEPT.
+        generation: of the newest entry that changed it, or what a region that takes part is to serve beside it, or of a
+            later ACCEPT: no order and no table of a region is above it.
         phase: how it stands.
         candidate: the version that is tried.
         plan: what it does.
@@ -37,6 +38,7 @@ class LoggedRollout:
         since_us: when the phase was set, its writer's clock.
         not_before_us: when the newest ceiling is to be in force; 0: at once.
         reason: of the newest entry.
+        entry_generation: of the newest entry about it.
     """
 
     id: str
@@ -52,6 +54,7 @@ class LoggedRollout:
     since_us: int = 0
     not_before_us: int = 0
     reason: str = ""
+    entry_generation: int = 0
 
     @property
     def active(self) -> bool:
@@ -92,6 +95,7 @@ def start_of(log: "ModelLog", command: ModelCommand) -> LoggedRollout | None:
         started_at_us=command.requested_at_us,
         since_us=command.requested_at_us,
         reason=command.reason,
+        entry_generation=command.generation,
     )
     after = replace(log, rollout=begun)
     return begun if any(grant_of(after, region) is not None for region in log.views) else None
@@ -117,6 +121,7 @@ def step_of(log: "ModelLog", command: ModelCommand) -> LoggedRollout | None:
         ceilings=ceilings,
         not_before_us=command.not_before_us,
         reason=command.reason,
+        entry_generation=command.generation,
     )
 
 
@@ -145,7 +150,14 @@ def abort_of(log: "ModelLog", command: ModelCommand) -> LoggedRollout | None:
 
 def superseded(rollout: LoggedRollout, generation: int, at_us: int, reason: str) -> LoggedRollout:
     """The rollout once another entry has decided what is served."""
-    return replace(rollout, phase=RolloutPhase.SUPERSEDED, generation=generation, since_us=at_us, reason=reason)
+    return replace(
+        rollout,
+        phase=RolloutPhase.SUPERSEDED,
+        generation=generation,
+        since_us=at_us,
+        reason=reason,
+        entry_generation=generation,
+    )
 
 
 def grant_of(log: "ModelLog", region: str) -> TrafficGrant | None:
@@ -174,6 +186,7 @@ def grant_of(log: "ModelLog", region: str) -> TrafficGrant | None:
         salt=rollout.salt,
         plan=rollout.plan,
         since_us=rollout.since_us,
+        entry_generation=rollout.entry_generation,
     )
 
 
@@ -231,5 +244,10 @@ def _to(phase: RolloutPhase, log: "ModelLog", command: ModelCommand) -> LoggedRo
     if rollout is None or rollout.phase is phase:
         return None
     return replace(
-        rollout, phase=phase, generation=command.generation, since_us=command.requested_at_us, reason=command.reason
+        rollout,
+        phase=phase,
+        generation=command.generation,
+        since_us=command.requested_at_us,
+        reason=command.reason,
+        entry_generation=command.generation,
     )

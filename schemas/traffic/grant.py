@@ -34,8 +34,9 @@ class TrafficGrant:
         model: the model.
         registry_id: the registry that the log belongs to.
         region: whom it is for.
-        generation: of the newest entry about the rollout, or of a later ACCEPT, so that tables of the log that was
-            given up are below the next one.
+        generation: of the newest entry about the rollout, or about what regions that take part serve beside it, or of a
+            later ACCEPT: tables of it are above every order that gave a pod its control, and above those of a log that
+            was given up.
         phase: how the rollout stands.
         control: the version that the region should serve, as its aspiration says.
         candidate: the other version that it should keep loaded: the new one, or after the promotion the old one.
@@ -43,6 +44,7 @@ class TrafficGrant:
         salt: of the buckets.
         plan: of the rollout.
         since_us: when the entry that set the phase was written, its writer's clock.
+        entry_generation: of the newest entry about the rollout itself.
     """
 
     rollout: str
@@ -57,6 +59,7 @@ class TrafficGrant:
     salt: str
     plan: RolloutPlan
     since_us: int
+    entry_generation: int = 0
 
     @property
     def serves_candidate(self) -> bool:

@@ -20,6 +20,7 @@ PLAN_SIZE_MAX = 16 * 1024
 STEPS_MAX = 100
 REGIONS_MAX = 256
 SECONDS_MAX = 366 * 86_400.0
+YEAR_10000_US = 253_402_300_800 * 1_000_000
 _FORMAT = 1
 
 
@@ -89,6 +90,8 @@ class RolloutPlan:
         blind: what happens without evidence or controller.
         silence_seconds: without a word of the controller, after which a region does what ``blind`` says.
         on_harm: what harm in one region means for the others.
+        switch_at_us: when all regions of a blue-green rollout are to switch, UTC microseconds, or as soon after it as
+            every pod has both versions loaded; 0: as soon as they have.
 
     Raises:
         UsageError: it can't be carried out; the message says what is wrong.
@@ -105,6 +108,7 @@ class RolloutPlan:
     blind: Blind = Blind.HOLD
     silence_seconds: float = 300.0
     on_harm: OnHarm = OnHarm.ABORT
+    switch_at_us: int = 0
 
     def __post_init__(self) -> None:
         shares = [step.share for step in self.steps]
@@ -114,6 +118,14 @@ class RolloutPlan:
             raise _bad("a shadow that answers", "a shadow's steps have a share of 0")
         if any(step.proof and step.share == SHARES for step in self.steps):
             raise _bad("proof at 100 %", "nothing is left to compare with there: ask for it one step before")
+        if self.switch_at_us and self.strategy is not Strategy.BLUE_GREEN:
+            raise _bad(
+                f"a time to switch at for {self.strategy}", "only blue-green switches all regions at one instant"
+            )
+        if self.switch_at_us and self.waves:
+            raise _bad("a time to switch at, and waves", "one after the other is not at one instant: leave out one")
+        if not 0 <= self.switch_at_us < YEAR_10000_US:
+            raise _bad(f"switch_at_us {self.switch_at_us}", "UTC microseconds, up to the year 9999")
         named = [region for wave in self.waves for region in wave] + list(self.standby)
         wrong = [region for region in named if not REGION_PATTERN.fullmatch(region)]
         if wrong or len(set(named)) != len(named) or len(named) > REGIONS_MAX or not all(self.waves):
@@ -228,6 +240,7 @@ def decode_plan(text: str) -> RolloutPlan:
             blind=Blind(fields.text("blind")),
             silence_seconds=fields.number("silence_seconds"),
             on_harm=OnHarm(fields.text("on_harm")),
+            switch_at_us=fields.whole("switch_at_us"),
         )
     except DecodeError:
         raise

@@ -1,5 +1,7 @@
 """What operators say about rollouts, on a store in memory."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Activation, CommandKind, RegionHeartbeat
 from modelcast.schemas.traffic.grant import RolloutPhase
 from modelcast.schemas.traffic.readiness import SOFTWARE_KEY, too_old
-from modelcast.schemas.traffic.steps_and_gates import CANARY
+from modelcast.schemas.traffic.reports import RolloutRegion, RolloutState
+from modelcast.schemas.traffic.steps_and_gates import BLUE_GREEN, CANARY
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.published import log_of
 
@@ -134,3 +137,27 @@ def test_the_first_version_has_nothing_to_be_compared_with(tmp_path: Path) -> No
     (tmp_path / "model").write_text("1")
     with Publisher(strict, store=MemoryStore(), announcer=Heard()) as publisher:
         assert publisher.publish("fraud", tmp_path / "model").version == 1
+
+
+def test_a_switch_needs_an_instant_ahead_and_every_pod_ready(
+    commander: RolloutCommander, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commander.start("fraud", 2, BLUE_GREEN)
+    at_us = round((time.time() + 60) * 1e6)
+    region = RolloutRegion("eu", 0, 0, 0, True, pods_expected=2, candidate_ready=1)
+    state = RolloutState("registry", "fraud", "3", 3, "RUNNING", "blue-green", 2, 1, 1, regions=(region,))
+    with pytest.raises(UsageError, match="too soon"):
+        commander.switch("fraud", at_us=at_us - 59_000_000, reason="now")
+    for said, age_seconds, why in (
+        (None, 0.0, "no controller has reported"),
+        (state, 120.0, "no controller has reported"),
+        (state, 1.0, "eu: 1 of 2 pods"),
+    ):
+        monkeypatch.setattr(rollouts, "reported_rollout", lambda *_, said=said, age=age_seconds: (said, age))
+        with pytest.raises(Refused, match=why):
+            commander.switch("fraud", at_us=at_us, reason="now")
+    ready = replace(state, regions=(replace(region, candidate_ready=2),))
+    monkeypatch.setattr(rollouts, "reported_rollout", lambda *_: (ready, 1.0))
+    entry = commander.switch("fraud", at_us=at_us, reason="before the market opens")
+    assert entry is not None
+    assert (entry.kind, entry.not_before_us, entry.targets[0].share) == (CommandKind.ROLLOUT_STEP, at_us, 10_000)

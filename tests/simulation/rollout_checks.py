@@ -173,6 +173,11 @@ def _left_on(world: World, pod: Pod) -> list[str]:
         lines.append(f"{pod.name} holds {digest[7:13] or 'no candidate'}, the log grants {wanted[7:13]}")
     if not active and serving is not None and settled:
         lines.append(f"{pod.name} still holds a candidate, version {serving.order.version}")
+    said = world.rollouts.table
+    if active and settled and digest == wanted and said is not None and grant is not None and grant.serves_candidate:
+        known = table.authority if table is not None else (0, 0, 0)
+        if said.rollout == grant.rollout and known < said.authority:
+            lines.append(f"{pod.name} has the table {known}, the controller's is {said.authority}")
     share = table.share if table is not None else 0
     if (grant is None or not grant.serves_candidate) and share and _is_over(grant):
         lines.append(f"{pod.name} still sends {share} to a candidate")

@@ -33,7 +33,8 @@ def with_log(facts: Facts, log: ModelLog, now: float) -> Facts:
 def _of_candidate(log: ModelLog, general: Aspiration, grant: TrafficGrant | None) -> Aspiration:
     """What the log's grant wants to be kept loaded beside what serves: the candidate, after a promotion the way back.
 
-    A reload reloads it, too: what pods have in memory is not trusted.
+    Its generation is never below that of what serves: an order that promotes it, or takes it back, leaves that number
+    in its lane. A reload reloads it, too: what pods have in memory is not trusted.
     """
     update = grant.candidate if grant is not None and grant.keeps_candidate else None
     if update is not None and update.version in general.quarantined:
@@ -41,7 +42,7 @@ def _of_candidate(log: ModelLog, general: Aspiration, grant: TrafficGrant | None
     return Aspiration(
         log.model,
         general.region,
-        max(grant.generation if grant is not None else log.head, general.reload_generation),
+        max(grant.generation if grant is not None else log.head, general.generation),
         update,
         reload_generation=general.reload_generation,
         released=general.released,

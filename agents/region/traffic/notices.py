@@ -5,6 +5,7 @@ import structlog
 from modelcast.agents.region.traffic.decider.knowledge import RegionTraffic, TrafficEffect, TrafficEvent
 from modelcast.agents.region.traffic.decider.shares import is_cut, table_for_pods
 from modelcast.infra.telemetry import metrics
+from modelcast.schemas.traffic.grant import ACTIVE
 
 _log = structlog.get_logger(__name__)
 
@@ -35,4 +36,7 @@ class LoggedTraffic:
         if new is not None and new != old:
             log.info("shares", rollout=new.rollout, share=new.share, authority=new.authority)
         metrics.CANDIDATE_SHARE.labels(after.model).set(new.share / 10_000 if new is not None else 0)
-        metrics.CANDIDATE_CUT.labels(after.model).set(int(is_cut(after)))
+        under_way = after.grant is not None and after.grant.phase in ACTIVE
+        metrics.CANDIDATE_CUT.labels(after.model).set(int(under_way and is_cut(after)))
+        if after.cut is not None:
+            metrics.CANDIDATE_CUT_TIMESTAMP.labels(after.model).set(after.cut.at_us / 1_000_000)

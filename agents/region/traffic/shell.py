@@ -121,6 +121,11 @@ class TrafficShell:
         self._stopped = False
         self._log = log.bind(model=self._model, region=region)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything of it runs."""
+        return bool(self._tasks)
+
     def feed(self, event: TrafficEvent) -> None:
         """Take in what happened, and begin what follows."""
         if self._stopped:
@@ -138,6 +143,8 @@ class TrafficShell:
     def end(self) -> None:
         """Do nothing more from here on; what was given to pods stays in force."""
         self._stopped = True
+        for gauge in (metrics.CANDIDATE_SHARE, metrics.CANDIDATE_CUT):
+            gauge.labels(self._model).set(0)  # who has the model now shows its own
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:

@@ -40,10 +40,11 @@ class ControllerState:
         asking: the store is being asked for the table in force, or given another; nothing more is until that is over.
         claiming: an entry is being claimed; no other one is until that is over.
         readings: the newest of each region.
+        clocks_behind_us: by how much each region's clock is behind Kafka's, by its quickest record of late.
         counts: the newest report of each pod, by (region, pod).
         gathered: the evidence of the rollout ``rollout``; None: it has none.
         rollout: id of the rollout that the fields from ``gathered`` on speak of.
-        in_force: the generation whose shares every pod was read back with; 0: none yet.
+        in_force: the entry about the rollout (its generation) whose shares every pod was read back with; 0: none yet.
         in_force_since: since when, seconds.
         met_before: requests that the candidate had answered by then.
         progress: what the controller before had seen, to go on with; None: nothing, or used up.
@@ -61,6 +62,7 @@ class ControllerState:
     asking: bool = False
     claiming: bool = False
     readings: Mapping[str, HeardReading] = field(default_factory=dict)
+    clocks_behind_us: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[tuple[str, str], PodCounts] = field(default_factory=dict)
     gathered: Gathered | None = None
     rollout: str = ""
@@ -72,6 +74,12 @@ class ControllerState:
     retry_at: float = 0.0
     published: RolloutState | None = None
     published_at: float = float("-inf")
+
+    @property
+    def step_in_force(self) -> bool:
+        """Whether every pod was read back with the shares of the newest entry about the rollout."""
+        rollout = self.log.rollout if self.log is not None else None
+        return rollout is not None and self.in_force == rollout.entry_generation
 
 
 # --- events -------------------------------------------------------------------------------------------------
@@ -94,10 +102,14 @@ class LogFolded:
 
 @dataclass(frozen=True, slots=True)
 class ReadingHeard:
-    """A region's reading came, ``age_seconds`` after it was sent."""
+    """A region's reading came, ``age_seconds`` after it was sent.
+
+    ``behind_us``: by how much the region's clock looks behind Kafka's: the record's way is in it. None: not known.
+    """
 
     reading: TrafficReading
     age_seconds: float = 0.0
+    behind_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modelcast.agents.rollout.decider.clocks import APART_US_MAX, apart_text, apart_us
 from modelcast.agents.rollout.decider.facts import ClaimEntry, ControllerState, HeardReading, Moment
 from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.evidence.replay import Evidence, encode_evidence, encode_verdict
 from modelcast.schemas.evidence.verdict import Kind, Verdict, verdict
 from modelcast.schemas.log.rollout_position import PROMOTING, Position, position_of
 from modelcast.schemas.log.rollouts import LoggedRollout
-from modelcast.schemas.quantities import duration, number
+from modelcast.schemas.quantities import duration, number, utc_text
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget
 from modelcast.schemas.traffic.grant import RolloutPhase, TrafficGrant
 from modelcast.schemas.traffic.steps_and_gates import Blind, OnHarm, Strategy
@@ -85,6 +86,10 @@ def look_ahead(
     waiting = _not_servable(state, grants)
     if waiting:
         return outlook(waiting, "goes on once every pod has both versions loaded")
+    if rollout.not_before_us > now.wall_us:
+        left = duration((rollout.not_before_us - now.wall_us) / 1e6)
+        apart = apart_text(state, position.met)
+        return outlook(f"all regions switch at {utc_text(rollout.not_before_us)}; {apart}", f"switches in {left}")
     then = _next_text(position)
     if position.current is not None and position.current.share:
         waiting, left = _unfinished(state, position, found, now)
@@ -101,17 +106,15 @@ def look_ahead(
     regions, following = position.next_shares()
     lower = [region for region in regions if grants[region].ceiling < following.share]
     targets = tuple(CommandTarget(region, None, following.share) for region in lower)
-    switches = rollout.plan.strategy is Strategy.BLUE_GREEN and following.share == SHARES
-    return outlook(
-        "the step is over",
-        then,
-        entry(
-            CommandKind.ROLLOUT_STEP,
-            _reason(found, then),
-            targets,
-            now.wall_us + SWITCH_LEAD_US if switches else 0,
-        ),
-    )
+    if rollout.plan.strategy is not Strategy.BLUE_GREEN or following.share != SHARES:
+        return outlook("the step is over", then, entry(CommandKind.ROLLOUT_STEP, _reason(found, then), targets))
+    apart = apart_text(state, regions)
+    if apart_us(state, regions) > APART_US_MAX:
+        return outlook(f"no instant is the same everywhere: {apart}", f"{then} once they agree")
+    at_us = max(rollout.plan.switch_at_us, now.wall_us + SWITCH_LEAD_US)
+    then = f"{then} at {utc_text(at_us)}"
+    ready = entry(CommandKind.ROLLOUT_STEP, _reason(found, f"{then}; {apart}"), targets, at_us)
+    return outlook(f"every pod is ready; {apart}", then, ready)
 
 
 def _ending(
@@ -179,7 +182,7 @@ def _too_early(state: ControllerState, position: Position, now: Moment) -> str:
     step = position.current
     if step is None or not step.seconds:
         return ""
-    if state.table is None or state.in_force != state.table.generation:
+    if not state.step_in_force:
         return "waits until every pod is read back"
     left = step.seconds - (now.seconds - state.in_force_since)
     return f"{duration(left)} of the step are left" if left > 0 else ""
@@ -189,7 +192,7 @@ def _unfinished(state: ControllerState, position: Position, found: Verdict, now:
     """What the step under way still waits for, and how long at least; ("", ""): nothing."""
     step = position.current
     assert step is not None
-    if not in_force_everywhere(state, position.met) or state.table is None or state.in_force != state.table.generation:
+    if not in_force_everywhere(state, position.met) or not state.step_in_force:
         return f"waits until every pod is read back with {step.share / 100:g} %", ""
     left = step.seconds - (now.seconds - state.in_force_since)
     if left > 0:

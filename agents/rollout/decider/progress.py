@@ -18,7 +18,7 @@ class RolloutProgress:
 
     Attributes:
         rollout: id.
-        generation: of the newest entry about it then.
+        generation: of the newest entry about it then, whose shares were in force; 0: they were not everywhere.
         seconds_in_force: for which its shares had been in force everywhere.
         met_before: requests that the candidate had answered when they began to be.
         evidence: all of it.

@@ -7,6 +7,7 @@ none of its kind is asked for again.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from modelcast.agents.rollout.decider.clocks import with_clock
 from modelcast.agents.rollout.decider.facts import (
     ClaimEnded,
     ControllerState,
@@ -72,7 +73,8 @@ def _absorb(state: ControllerState, event: Event, now: Moment) -> ControllerStat
             return replace(state, asking=False, epoch=epoch, table=table, progress=progress)
         case LogFolded(log):
             return _folded(state, log)
-        case ReadingHeard(reading, age_seconds):
+        case ReadingHeard(reading, age_seconds, behind_us):
+            state = with_clock(state, reading.region, behind_us)
             known = state.readings.get(reading.region)
             place = (reading.epoch, reading.sequence)
             if known is not None and place <= (known.reading.epoch, known.reading.sequence):
@@ -113,7 +115,7 @@ def _counted(state: ControllerState, counts: PodCounts, now: Moment) -> Controll
 def _steady_share(state: ControllerState, region: str, now: Moment) -> int | None:
     """The candidate's share in a region, where it has been the same for a while."""
     heard, table = state.readings.get(region), state.table
-    if heard is None or table is None or state.in_force != table.generation or table.key.source is not KeySource.RANDOM:
+    if heard is None or table is None or not state.step_in_force or table.key.source is not KeySource.RANDOM:
         return None  # users are no requests: one who asks a thousand times is no proof that shares are wrong
     steady = now.seconds - state.in_force_since > STEADY_SECONDS
     return heard.reading.share if steady and heard.reading.all_in_force(table.authority) else None
@@ -161,10 +163,10 @@ def _begun(state: ControllerState, rollout: LoggedRollout, now: Moment) -> Contr
     if progress is None or progress.rollout != rollout.id or progress.evidence.plan != rollout.plan.gates:
         return begun
     begun = replace(begun, gathered=gathered_before(blank, progress.evidence.counts))
-    if progress.generation != rollout.generation:
+    if progress.generation != rollout.entry_generation:
         return begun
     since = now.seconds - progress.seconds_in_force
-    return replace(begun, in_force=rollout.generation, in_force_since=since, met_before=progress.met_before)
+    return replace(begun, in_force=rollout.entry_generation, in_force_since=since, met_before=progress.met_before)
 
 
 def _reached(
@@ -172,12 +174,18 @@ def _reached(
 ) -> ControllerState:
     """The state once the shares of the newest entry are in force everywhere."""
     table = state.table
-    if table is None or state.in_force == rollout.generation or table.generation != rollout.generation:
+    ahead = rollout.not_before_us > now.wall_us  # until then the shares of before are in force
+    if table is None or ahead or state.step_in_force or table.generation != rollout.generation:
         return state
     position = position_of(rollout, grants)
     if position is None or not in_force_everywhere(state, position.met):
         return state
-    return replace(state, in_force=rollout.generation, in_force_since=now.seconds, met_before=candidate_requests(state))
+    return replace(
+        state,
+        in_force=rollout.entry_generation,
+        in_force_since=now.seconds,
+        met_before=candidate_requests(state),
+    )
 
 
 def _after_the_end(
@@ -197,9 +205,9 @@ def _saved(state: ControllerState, rollout: LoggedRollout, now: Moment) -> Answe
     every = SAVE_SECONDS + len(gathered.rows) / SAVE_ROWS_A_SECOND
     if now.seconds - state.saved_at < every:
         return state, []
-    seconds = now.seconds - state.in_force_since if state.in_force == rollout.generation else 0.0
+    seconds = now.seconds - state.in_force_since if state.step_in_force else 0.0
     evidence = Evidence(rollout.plan.gates, tuple(gathered.rows))
-    generation = rollout.generation if state.in_force == rollout.generation else 0
+    generation = rollout.entry_generation if state.step_in_force else 0
     progress = RolloutProgress(rollout.id, generation, seconds, state.met_before, evidence)
     return replace(state, saved_at=now.seconds), [SaveProgress(rollout.id, encode_progress(progress))]
 

@@ -8,7 +8,7 @@ from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.evidence.gates import Measure
 from modelcast.schemas.log.rollouts import LoggedRollout
 from modelcast.schemas.traffic.differences import quantile_us
-from modelcast.schemas.traffic.grant import TrafficGrant
+from modelcast.schemas.traffic.grant import RolloutPhase, TrafficGrant
 from modelcast.schemas.traffic.steps_and_gates import Strategy
 from modelcast.schemas.traffic.table import SlowThresholds, TrafficArm, TrafficTable
 
@@ -34,11 +34,13 @@ def wished_table(
     """
     first = grants[min(grants)]
     share = 0 if stops else max(grant.ceiling for grant in grants.values())
-    table = state.table
+    now_share = _share_at(state.table, rollout, now_us)
+    if rollout.phase is RolloutPhase.HELD:  # what it was granted, and has not taken yet, waits until it is resumed
+        share = min(share, now_share)
     before: tuple[TrafficArm, ...] = ()
-    not_before_us = 0 if stops else rollout.not_before_us
-    if not_before_us > now_us:
-        before = _arms(first, table.share if table is not None and table.rollout == rollout.id else 0)
+    not_before_us = rollout.not_before_us
+    if not_before_us > now_us and share > now_share:
+        before = _arms(first, now_share)
     digest = first.candidate.artifact.manifest_digest
     shadow = TrafficArm(rollout.candidate, digest, SHARES) if rollout.plan.strategy is Strategy.SHADOW else None
     *candidates, control = _arms(first, share)
@@ -58,6 +60,13 @@ def wished_table(
         shadow=None if stops else shadow,
         thresholds=_thresholds(state, rollout, control.manifest_digest),
     )
+
+
+def _share_at(table: TrafficTable | None, rollout: LoggedRollout, now_us: int) -> int:
+    """The candidate's share that pods have now; what lies ahead in a table counts once its time has come."""
+    if table is None or table.rollout != rollout.id:
+        return 0
+    return SHARES - table.arms_at(now_us)[-1].share
 
 
 def is_wished(table: TrafficTable | None, wished: TrafficTable) -> bool:

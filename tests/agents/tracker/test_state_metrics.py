@@ -13,6 +13,7 @@ from modelcast.agents.tracker.state_metrics import StateMetrics
 from modelcast.infra.telemetry.tracing import TRACEPARENT, TraceKey, traceparent
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
+from modelcast.schemas.statuses import Limits, Status, counts, status_of
 from modelcast.schemas.topics import Topic
 from tests.agents.tracker.makers import log_of, update
 from tests.support.records.folding import stated
@@ -51,7 +52,7 @@ def test_a_large_fleet_has_few_series_and_pairs_only_where_they_are_asked_for() 
         metrics.show_unread(dict.fromkeys(range(12), 0))
         for n in range(50):
             metrics.show(state(f"model-{n}", (row(name) for name in regions)))
-    assert len(series(sums)) == 50 * 10 + 20 * 6 + 12 + 1
+    assert len(series(sums)) == 50 * 12 + 20 * 6 + 12 + 1
     assert len(series(pairs)) == len(series(sums)) + 3 * 50 * 20
 
 
@@ -131,6 +132,35 @@ def test_what_is_late_is_counted_by_the_clock_of_the_scrape_and_a_silent_region_
     assert late() == {"fraud": 2, "eu": 1, "us": 1, "ap": 0}
     value = seen(metrics).get_sample_value
     assert [value("modelcast_region_models", {"region": name}) for name in ("eu", "us", "ap")] == [2, 2, 1]
+
+
+def test_what_stands_still_or_is_refused_is_counted_as_every_reader_calls_it() -> None:
+    now = [100.0]
+    metrics = StateMetrics(now=lambda: now[0])
+    behind = replace(row("eu", since_us=10 * SECOND, served=None), state=State.STAGED, moved_at_us=50 * SECOND)
+    quarantined = replace(row("us", served=None), state=State.QUARANTINED, read_at_us=99 * SECOND)
+    silent = replace(behind, region="ap", silent=True, heard_at_us=SECOND)
+    elsewhere = replace(behind, region="sa", left_out="placement")
+    fine = replace(row("af"), read_at_us=99 * SECOND)
+    fraud = state("fraud", [behind, quarantined, silent, elsewhere, fine])
+    metrics.show(fraud)
+
+    def seen_now() -> tuple[float | None, float | None]:
+        value, labels = seen(metrics).get_sample_value, {"model": "fraud"}
+        return value("modelcast_model_regions_stalled", labels), value("modelcast_model_regions_refused", labels)
+
+    def by_status() -> tuple[int, int]:
+        found = [status_of(r, round(now[0] * SECOND), Limits()).status for r in fraud.regions if counts(r)]
+        return found.count(Status.STALLED), found.count(Status.REFUSED)
+
+    assert seen_now() == by_status() == (0, 1)
+    now[0] = 110.5  # a minute after anything moved: time alone makes it stalled
+    assert seen_now() == by_status() == (1, 1)
+    for said_at in (80, 110):  # as LATE and STALLED
+        metrics.show(replace(fraud, updated_at_us=said_at * SECOND + 1))
+        assert seen_now() == (1, 1)
+    metrics.show(replace(fraud, alarm="rewritten log"))
+    assert seen_now() == (0, 0)  # ALARM goes before
 
 
 def test_how_long_a_rollout_took_is_observed_once_the_last_region_serves() -> None:

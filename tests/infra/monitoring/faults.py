@@ -14,6 +14,7 @@ WITHOUT_KAFKA = ("AnnounceFailing", "StateStale")
 WITHOUT_DAEMONS = ("TrackerAbsent", "DashboardStale")
 BROUGHT_ABOUT = (*AT_ONCE, *SILENCE, *FILLING, *LONGER, *UNREAD, *WITHOUT_KAFKA, *WITHOUT_DAEMONS)
 ELSEWHERE = {
+    "CandidateCut": "a candidate that harms real requests; a test of the region's guard has one cut",
     "OwnerFlapping": "workers that take a model from each other again and again; Kafka gives it to one of them",
     "ProbeLost": "a region that beats and reads no announcement; tests of the probe make it lose rounds",
 }

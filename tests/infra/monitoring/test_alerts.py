@@ -15,6 +15,7 @@ from tests.support.servers.stores import required_binary
 ROOT = Path(__file__).parents[3]
 MONITORING, HERE = ROOT / "infra" / "monitoring", Path(__file__).parent
 SEVERITIES = {"page", "ticket"}
+RUNBOOK_URL = "{{ or $externalLabels.modelcast_runbook `docs/runbook.md` }}#"
 LATE_REGION = [
     ('modelcast_region_models_late{region="eu"}', "20x100"),
     ('modelcast_region_models{region="eu"}', "20x100"),
@@ -29,8 +30,8 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     "TrackerBehind": [('modelcast_unread_since_timestamp_seconds{partition="3"}', "1x60")],
     "ManyRegionsSilent": [
         ('modelcast_region_silent{region="eu"}', "1x60"),
-        ('modelcast_region_silent{region="us"}', "0x60"),
-        ('modelcast_region_silent{region="ap"}', "0x60"),
+        ('modelcast_region_silent{region="us"}', "1x60"),
+        *((f'modelcast_region_silent{{region="ap-{n}"}}', "0x60") for n in range(4)),
     ],
     "RegionSilent": [
         ('modelcast_region_silent{region="eu"}', "1x60"),
@@ -40,10 +41,11 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     "RegionOftenLate": LATE_REGION,
     "ModelLate": LATE_MODEL,
     "ModelOftenLate": LATE_MODEL,
-    "Stalled": [('modelcast_model_pairs{model="fraud",status="STALLED"}', "2x60")],
+    "Stalled": [('modelcast_model_regions_stalled{model="fraud"}', "2x60")],
     "Alarm": [('modelcast_alarm{model="fraud"}', "1x60")],
-    "VersionRefused": [('modelcast_model_pairs{model="fraud",status="REFUSED"}', "3x60")],
+    "VersionRefused": [('modelcast_model_regions_refused{model="fraud"}', "3x60")],
     "RolloverStopped": [('modelcast_rollover_stopped{model="fraud"}', "1x60")],
+    "CandidateCut": [('modelcast_candidate_cut_timestamp_seconds{model="fraud",region="eu"}', "_x20 300x40")],
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
     "ConsumerStopped": [('modelcast_consumer_status{group="modelcast-region-eu",status="STALL"}', "1x60")],
     "ConsumerLag": [('modelcast_consumer_lag_seconds{group="modelcast-tracker",topic="model-acks"}', "70+15x60")],
@@ -91,7 +93,7 @@ def test_every_alert_says_whom_it_wakes_what_to_type_and_where_to_read_on() -> N
     for rule in alerts():
         assert rule["labels"]["severity"] in SEVERITIES
         assert rule["annotations"]["summary"]
-        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == RUNBOOK_URL + rule["alert"].lower()
         command = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"\1", rule["annotations"]["command"])
         if not command.startswith("systemctl "):
             parsed(command)
@@ -221,7 +223,7 @@ def fires(rule: dict[str, Any], interval: str = "15s") -> dict[str, Any]:
     name = rule["alert"]
     series = FIRING[name]
     samples = max(int(number) for _, values in series for number in re.findall(r"x(\d+)", values))
-    minutes = {"HeldLong": 10_200, "DeadLetters": 12}.get(name, samples * 15 // 60 - 1)
+    minutes = {"HeldLong": 10_200, "DeadLetters": 12, "CandidateCut": 12}.get(name, samples * 15 // 60 - 1)
     # ALERTS carries what fires, whatever its text: the text is for people.
     return {
         "name": name,

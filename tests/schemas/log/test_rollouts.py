@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from modelcast.schemas.errors import ContentError, NotFound, Refused
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, Entry, ModelCommand
-from modelcast.schemas.traffic.grant import RolloutPhase
+from modelcast.schemas.traffic.grant import ACTIVE, RolloutPhase
 from modelcast.schemas.traffic.steps_and_gates import CANARY
 from tests.schemas.traffic.makers import (
     EMPTY_LOG,
@@ -133,6 +133,7 @@ def test_a_bad_control_can_be_left() -> None:
     grant = log.grant("eu")
     assert grant is not None
     assert (phase(log), grant.control.version, grant.ceiling) == (RolloutPhase.RUNNING, 6, 1_000)
+    assert (grant.generation, grant.entry_generation) == (6, 5), "its table is taken after the order that changed it"
 
 
 def test_a_newer_rollout_ends_the_older_one_and_leaves_nothing_behind() -> None:
@@ -226,6 +227,8 @@ def test_whatever_is_said_a_candidate_never_serves_where_it_is_not_granted(entri
             assert grant.candidate.version != grant.control.version
             assert grant.control.version == log.aspired_version(region)
             assert grant.candidate.version not in log.quarantined or not grant.serves_candidate
+            if grant.phase in ACTIVE:
+                assert grant.generation >= log.aspiration(region).generation, "pods would refuse its tables"
             if older is not None and older.rollout == grant.rollout and grant.ceiling > older.ceiling:
                 assert isinstance(entry, ModelCommand)
                 assert entry.kind is K.ROLLOUT_STEP, "nothing else raises a ceiling"

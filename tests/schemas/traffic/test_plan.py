@@ -11,6 +11,7 @@ from modelcast.schemas.errors import DecodeError, UsageError
 from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Measure
 from modelcast.schemas.traffic.request_key import KeySource, RequestKey
 from modelcast.schemas.traffic.steps_and_gates import (
+    BLUE_GREEN,
     CANARY,
     GRADUAL,
     READY_MADE,
@@ -146,3 +147,16 @@ def test_a_key_comes_back_from_its_text(text: str) -> None:
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="write header:NAME"):
         RequestKey.parse(text)
+
+
+def test_only_blue_green_switches_at_an_instant_and_in_all_regions() -> None:
+    plan = replace(BLUE_GREEN, switch_at_us=1_800_000_000_000_000)
+    assert decode_plan(encode_plan(plan)) == plan
+    for wrong, why in (
+        (lambda: replace(CANARY, switch_at_us=1), "only blue-green"),
+        (lambda: replace(BLUE_GREEN, switch_at_us=1, waves=(("eu",),)), "leave out one"),
+        (lambda: replace(BLUE_GREEN, switch_at_us=10**18), "9999"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            wrong()
+        assert why in str(caught.value.hint)

@@ -99,13 +99,15 @@ def _on_grant(traffic: RegionTraffic, event: GrantRead, now: Instant) -> RegionT
     traffic = replace(traffic, grant=grant, epoch=event.epoch, head=event.head)
     if grant is None or not grant.serves_candidate:
         traffic = replace(traffic, guard=None)
-    elif old is None or traffic.guard is None or old.rollout != grant.rollout:
+    elif old is None or traffic.guard is None or old.rollout != grant.rollout or old.control != grant.control:
         traffic = replace(traffic, guard=_evidence(traffic))
     if grant is not None and traffic.cut is not None and ends_cut(traffic.cut, grant):
         traffic = replace(traffic, cut=None, save_cut_at=NEVER, guard=_evidence(traffic) if traffic.guard else None)
         traffic = _lowered(traffic)  # pods have nothing by just this authority, and take no more by the same
-    if grant is None or old is None or grant.generation > old.generation:
+    if grant is None or old is None or grant.entry_generation > old.entry_generation:
         traffic = replace(traffic, heard_at=now.seconds, look_again=True)
+    elif grant.generation > old.generation:
+        traffic = replace(traffic, look_again=True)
     return _usable(traffic)
 
 
@@ -123,8 +125,9 @@ def _on_table(traffic: RegionTraffic, event: TableSeen, now: Instant) -> RegionT
     table = event.table
     if table is None or table.model != traffic.model or table.registry_id != traffic.registry_id:
         return traffic
-    newest = max((t.authority for t in (traffic.table, traffic.ahead) if t is not None), default=None)
-    if newest is not None and table.authority <= newest:
+    if traffic.table is not None and table.authority <= traffic.table.authority:
+        return traffic
+    if table == traffic.ahead:
         return traffic
     return _usable(replace(traffic, ahead=table, heard_at=now.seconds))
 

@@ -90,7 +90,8 @@ class RegionTraffic:
     table: TrafficTable | None = None
     # What of it the log allows here, or allowed last; None: nothing was allowed since.
     allowed: TrafficTable | None = None
-    # A newer one, made when the log was longer than it was read here.
+    # A newer one, made when the log was longer than it was read here. What the origin holds later takes its place, also
+    # one of a lower authority: the log that it was made of may have been given up.
     ahead: TrafficTable | None = None
     # A look at the origin's table is under way, or asked for; when the last one began.
     looking: bool = False

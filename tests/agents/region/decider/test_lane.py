@@ -317,3 +317,35 @@ def test_a_rollout_is_not_over_while_an_order_of_it_may_still_arrive() -> None:
         region.on(Unloaded(pod))
         region.on(PodRead(bare(pod)))
     assert is_over(region.replica)
+
+
+def test_a_candidate_comes_back_after_a_pause_whatever_was_written_meanwhile() -> None:
+    log = RolloutLog().start()
+    region = loaded(log)
+    region.on(log.say(CommandKind.PAUSE).say(CommandKind.ALIAS, 1).folded)
+    region.save_all()
+    assert sorted(unloads(region)) == ["a", "b"]
+    for pod in ("a", "b"):
+        region.on(Unloaded(pod))
+        region.on(PodRead(bare(pod)))
+    region.on(log.say(CommandKind.RESUME).folded)
+    region.save_all()
+    assert {(order.version, order.generation) for order in orders(region)} == {(2, 6)}
+
+
+def test_a_promotion_that_is_read_together_with_a_later_publication_leaves_the_way_back_and_no_doubt() -> None:
+    log = RolloutLog().start()
+    region = loaded(log)
+    log.promote().publish(3, activation=Activation.STAGED)
+    region.on(log.folded)
+    region.save_all()
+    for pod in ("a", "b"):  # the control's order, of the newest entry, has swapped the lanes
+        effects = region.on(PodRead(reading(pod, 1, generation=5)))
+        assert not any(isinstance(effect, Refold) for effect in effects)
+    region.on(ControlServes({"a": digest(2), "b": digest(2)}))
+    region.save_all()
+    assert region.replica.settled
+    region.after(CANARY.bake_seconds + 1).on(Tick())
+    for pod in ("a", "b"):
+        region.on(PodRead(reading(pod, 1, generation=5)))
+    assert all(view.unloading for view in region.replica.pods.values())

@@ -24,7 +24,7 @@ from modelcast.agents.region.traffic.decider.step_traffic import is_quiet, wakes
 from modelcast.schemas.records import CommandKind
 from modelcast.schemas.traffic.steps_and_gates import CANARY, Blind
 from tests.agents.region.rollout_words import RolloutLog
-from tests.agents.region.traffic.words import Divided, cuts, table
+from tests.agents.region.traffic.words import Divided, cut_off, cuts, table
 
 BLIND_FALLS = replace(CANARY, blind=Blind.ZERO)
 
@@ -156,16 +156,6 @@ def test_a_cut_that_could_not_be_written_holds_and_is_written_again() -> None:
     assert again == save
     region.on(CutSaved(save.cut))
     assert cuts(region.goes_on(1.0)) == []
-
-
-def cut_off() -> Divided:
-    region = Divided("a")
-    region.puts(table(1_000))
-    region.pods["a"].counted((50, 0), (5, 5))
-    [save] = cuts(region.goes_on(1.0))
-    region.on(CutSaved(save.cut))
-    assert region.shares == [0]
-    return region
 
 
 def test_no_table_and_no_further_step_undoes_a_cut() -> None:

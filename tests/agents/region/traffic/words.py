@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from modelcast.agents.region.traffic.decider.knowledge import (
+    CutSaved,
     GiveTable,
     GrantRead,
     Instant,
@@ -168,3 +169,14 @@ class Divided:
 
 def cuts(effects: list[TrafficEffect]) -> list[SaveCut]:
     return [effect for effect in effects if isinstance(effect, SaveCut)]
+
+
+def cut_off() -> Divided:
+    """A region that has just cut its candidate off."""
+    region = Divided("a")
+    region.puts(table(1_000))
+    region.pods["a"].counted((50, 0), (5, 5))
+    [save] = cuts(region.goes_on(1.0))
+    region.on(CutSaved(save.cut))
+    assert region.shares == [0]
+    return region

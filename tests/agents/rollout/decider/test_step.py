@@ -8,11 +8,29 @@ from modelcast.agents.rollout.decider import facts
 from modelcast.agents.rollout.decider.entries import command_of
 from modelcast.schemas.evidence.replay import decode_evidence, encode_verdict, replayed
 from modelcast.schemas.evidence.verdict import Kind
-from modelcast.schemas.records import CommandKind
+from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget
 from modelcast.schemas.traffic.grant import RolloutPhase
-from modelcast.schemas.traffic.steps_and_gates import CANARY, GRADUAL, SHADOW, Blind, OnHarm, PlanStep, RolloutPlan
+from modelcast.schemas.traffic.steps_and_gates import (
+    BLUE_GREEN,
+    CANARY,
+    GRADUAL,
+    SHADOW,
+    Blind,
+    OnHarm,
+    PlanStep,
+    RolloutPlan,
+)
 from tests.agents.rollout.decider.makers import Bench
-from tests.schemas.traffic.makers import log_with_rollout, published, rollout_start, rollout_word, share_table
+from tests.schemas.traffic.makers import (
+    EMPTY_LOG,
+    commanded,
+    log_with_rollout,
+    published,
+    rollout_start,
+    rollout_word,
+    share_table,
+)
+from tests.support.records.folding import apply_all
 
 QUICK = replace(
     CANARY, steps=(PlanStep(1_000, 5), PlanStep(5_000, 5, proof=True), PlanStep(10_000, 5)), deadline_seconds=3_600
@@ -83,6 +101,31 @@ def test_a_step_counts_from_when_every_pod_was_read_back_with_it() -> None:
     assert made.ceilings["eu"] == 1_000, "five seconds from now on"
     made.seconds_pass(3, requests=2_000)
     assert made.ceilings["eu"] == 5_000
+
+
+def test_what_is_written_about_the_model_meanwhile_raises_the_table_and_leaves_the_clock_of_a_step() -> None:
+    made = bench()
+    made.seconds_pass(4, requests=2_000)
+    made.write(published(made.log.head + 1, 9, staged=True))
+    made.tell(facts.LogFolded(made.log))
+    made.answer()
+    assert made.state.table is not None
+    assert (made.state.table.generation, made.state.table.share) == (made.log.head, 1_000)
+    made.seconds_pass(4, requests=2_000)
+    assert made.ceilings["eu"] == 5_000
+
+
+def test_a_control_that_was_taken_out_is_replaced_in_a_table_that_pods_take() -> None:
+    entries = (published(1, 6), published(2, 7), published(3, 8, staged=True), rollout_start(4, 8, QUICK))
+    made = Bench(apply_all(EMPTY_LOG, entries))
+    made.begin()
+    made.seconds_pass(3, requests=2_000)
+    made.write(commanded(made.log.head + 1, CommandKind.QUARANTINE, CommandTarget(ALL_REGIONS, 7)))
+    made.tell(facts.LogFolded(made.log))
+    made.answer()
+    table = made.state.table
+    assert table is not None
+    assert (table.control.version, table.generation) == (6, made.log.view("eu").generation)
 
 
 def test_without_traffic_nothing_is_proved_and_nothing_goes_on() -> None:
@@ -300,3 +343,88 @@ def test_how_it_stands_is_told_when_it_changes_and_again_from_time_to_time(secon
     assert made.state.published_at > published_at
     assert made.state.published is not None
     assert made.state.published.regions[0].region == "eu"
+
+
+def test_an_instant_that_lies_ahead_outlives_who_set_it_and_flips_nobody_early() -> None:
+    made = bench(replace(BLUE_GREEN, steps=(PlanStep(0), PlanStep(10_000, 5))))
+    made.second()
+    table = made.state.table
+    assert table is not None and table.not_before_us > made.wall_us
+    other = Bench(made.log)
+    other.wall_us = made.wall_us
+    other.begin(table)
+    after = other.state.table
+    assert after is not None and after.epoch > table.epoch
+    assert (after.not_before_us, after.before, after.share) == (table.not_before_us, table.before, 10_000)
+    assert after.arms_at(made.wall_us)[-1].share == 10_000, "the control answers everything until then"
+
+
+SWITCHED = replace(BLUE_GREEN, steps=(PlanStep(0), PlanStep(10_000, 5)))
+
+
+def switching(**plan: int) -> Bench:
+    return bench(replace(SWITCHED, **plan))  # type: ignore[arg-type]
+
+
+def seconds_until_promoted(made: Bench) -> int:
+    for second in range(60):
+        made.second(requests=2_000)
+        if made.log.rollout is not None and made.log.rollout.phase is RolloutPhase.PROMOTED:
+            return second + 1
+    raise AssertionError("never promoted")
+
+
+def test_blue_green_switches_all_regions_at_one_instant_once_every_pod_has_both_versions() -> None:
+    made = switching()
+    made.seconds_pass(5, candidate_ready=0)
+    assert made.ceilings == {"eu": 0, "us": 0}
+    made.second()
+    rollout, table = made.log.rollout, made.state.table
+    assert rollout is not None and table is not None
+    assert made.ceilings == {"eu": 10_000, "us": 10_000}
+    assert made.wall_us < rollout.not_before_us == table.not_before_us <= made.wall_us + 5_000_000
+    assert table.arms_at(table.not_before_us - 1)[-1].share == 10_000
+    assert table.arms_at(table.not_before_us)[-1].share == 0
+
+
+def test_a_switch_waits_for_its_instant_and_its_step_begins_then() -> None:
+    made = switching(switch_at_us=20_000_000 + 30_000_000)
+    made.second(requests=2_000)
+    assert made.state.table is not None
+    assert made.state.table.not_before_us == 50_000_000
+    made.second(requests=2_000)
+    assert made.state.published is not None
+    assert "all regions switch at 1970-01-01 00:00:50.000 UTC" in made.state.published.why
+    assert seconds_until_promoted(made) >= 50 - 22 + 5, "five seconds of the step, from the switch on"
+
+
+def test_regions_whose_clocks_differ_by_more_than_a_second_do_not_switch() -> None:
+    made = switching()
+    a_year_us = 400 * 86_400 * 1_000_000
+    made.tell(facts.ReadingHeard(made._reading("us", 0), 0.0, a_year_us))
+    made.tell(facts.ReadingHeard(made._reading("eu", 0), 0.0, 3_000))
+    made.seconds_pass(10)
+    assert made.ceilings == {"eu": 0, "us": 0}
+    assert made.state.published is not None
+    assert "the clocks of us and eu are" in made.state.published.why
+    made.tell(facts.ReadingHeard(made._reading("us", 0), 0.0, 5_000))
+    made.second()
+    assert made.ceilings == {"eu": 10_000, "us": 10_000}
+
+
+def test_a_switch_that_is_held_before_its_instant_does_not_happen_then() -> None:
+    made = switching()
+    made.second()
+    assert made.log.rollout is not None
+    made.write(rollout_word(made.log.head + 1, CommandKind.ROLLOUT_HOLD, made.log.rollout.id))
+    made.tell(facts.LogFolded(made.log))
+    made.answer()
+    made.seconds_pass(10)
+    table = made.state.table
+    assert table is not None
+    assert (table.generation, table.share, table.before) == (made.log.head, 0, ())
+    made.write(rollout_word(made.log.head + 1, CommandKind.ROLLOUT_RESUME, made.log.rollout.id))
+    made.tell(facts.LogFolded(made.log))
+    made.answer()
+    assert made.state.table is not None
+    assert made.state.table.share == 10_000

@@ -14,7 +14,7 @@ class InferenceSeries:
 
     def __init__(self, metrics: PodMetrics) -> None:
         self._counts = metrics.inference
-        self._series: dict[str, dict[int, VersionCounts]] = {}  # by model, then version; the latest used first stand last
+        self._series: dict[str, dict[int, VersionCounts]] = {}  # by model, then version: latest last
         self._unloaded: Set[tuple[str, int]] = frozenset()
         self._in_flight = 0
         metrics.in_flight.set_function(lambda: self._in_flight)

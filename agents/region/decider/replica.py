@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, Facts, Pending, PodView
-from modelcast.agents.region.decider.memory import LOG_QUARANTINED_MAX, Held, Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.consumers.pod_clients.port import CONFIRMING
 from modelcast.schemas.records import LogPosition, ModelUpdate, PodReport
+from modelcast.schemas.region_memory import Held, Memory
 from modelcast.schemas.states import PodState, State
+
+LOG_QUARANTINED_MAX = 10_000
+"""How many versions quarantined by people a memory keeps, the newest quarantines."""
 
 
 @dataclass(frozen=True, slots=True)

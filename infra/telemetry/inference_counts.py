@@ -10,7 +10,6 @@ from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 
 class VersionCounts:
@@ -31,7 +30,7 @@ class VersionCounts:
     @property
     def buckets(self) -> list[tuple[str, float]]:
         """Upper bound in seconds, as Prometheus writes it, and how many took at most so long."""
-        names = (floatToGoString(bound) for bound in (*self._bounds, float("inf")))
+        names = (*map(str, self._bounds), "+Inf")
         return list(zip(names, map(float, accumulate(self._by_bound)), strict=True))
 
 

@@ -1,7 +1,8 @@
 """Whether a server's word against a version stands. What it said is not enough: it must have had the files, and live.
 
-A version is blamed only if the server can be asked afterwards and still holds what it held before, if it does not miss
-a file that was placed for it, and if what was placed is still, byte for byte, what was verified.
+A version is blamed only if the server can be asked afterwards and still holds what it held before, if it misses no file
+that was placed for it, nor one that lies elsewhere on its machine, and if what was placed is still, byte for byte, what
+was verified.
 """
 
 import asyncio
@@ -13,8 +14,13 @@ from modelcast.consumers.companion.samples import trial_name
 from modelcast.consumers.pod.engine import Served
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
 
-_MISSING = ("no such file", "not exist", "doesn't exist", "not found", "not find", "can't find", "errno 2]")
+_MISSING = (
+    *("no such file", "not exist", "doesn't exist", "not found", "not find", "can't find", "errno 2]"),
+    "failed to get the canonical path",  # Triton's python backend of EXECUTION_ENV_PATH
+)
 _ENDS = r"(?![\w.-])"
+_ABSOLUTE = re.compile(r"""(?<=['"])/[^'"]+(?=['"])|(?<![\w.~'"/:-])/[\w.@+~-]+(?:/[\w.@+~-]+)*""")
+_ON_ITS_MACHINE = "publish it with that file and name it from the version's folder, or put it on the server's machine"
 
 
 async def weighed(
@@ -40,6 +46,8 @@ async def weighed(
     if path := missed_file(failed.message, delivered):
         hint = "does the server see the companion's --repository? a network file system may be late"
         return _excused(failed, f"{path} was placed whole, and it does not find it", "not_delivered", hint)
+    if path := missed_elsewhere(failed.message, delivered):
+        return _excused(failed, f"{path} is none of the files that were placed", "not_delivered", _ON_ITS_MACHINE)
     try:
         holds = await serving(model)
     except PodUnreachable as error:
@@ -53,16 +61,35 @@ async def weighed(
 
 def missed_file(message: str, delivered: Delivered) -> str:
     """Which of the files that were placed the server says that it lacks, wherever it has the repository; "": none."""
-    # Line by line: a traceback below names the files that were read.
-    said = "\n".join(line for line in message.splitlines() if any(words in line.lower() for words in _MISSING))
-    folder, model = delivered.layout.folder, delivered.order.model
-    for base in (f"/{model}/{folder}", f"/{trial_name(model)}/{folder}"):
+    said = _of_missing(message)
+    for base in _bases(delivered):
         if re.search(re.escape(base) + r"/?(?![\w./-])", said):
             return base[1:]
         for place in delivered.layout.places:
             if re.search(re.escape(f"{base}/{place.path}") + _ENDS, said):
                 return f"{base[1:]}/{place.path}"
     return ""
+
+
+def missed_elsewhere(message: str, delivered: Delivered) -> str:
+    """Which file outside of the version's folder the server says that it lacks: one of its machine; "": none."""
+    for path in _ABSOLUTE.findall(_of_missing(message)):
+        if not any(f"{base}/" in f"{path}/" for base in _bases(delivered)):
+            return str(path)
+    return ""
+
+
+def _of_missing(message: str) -> str:
+    """The lines that say that a file is missing: others, of a traceback, name files that were read."""
+    return "\n".join(line for line in message.splitlines() if any(words in line.lower() for words in _MISSING))
+
+
+def _bases(delivered: Delivered) -> tuple[str, ...]:
+    """How a path into the version's folder goes on, wherever the server has its repository."""
+    folder, model = delivered.layout.folder, delivered.order.model
+    if delivered.contents:  # they travelled with the load, into a folder of the server's own
+        return (f"/{folder}",)
+    return (f"/{model}/{folder}", f"/{trial_name(model)}/{folder}")
 
 
 def _excused(failed: LoadFailed, why: str, code: str, hint: str = "") -> LoadFailed:

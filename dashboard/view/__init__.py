@@ -9,6 +9,7 @@ __all__ = [
     "pairs",
     "probe",
     "problems",
+    "recoveries",
     "rollouts",
     "sentences",
     "takeovers",

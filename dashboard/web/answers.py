@@ -90,7 +90,15 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """Pods of a model in a region. ``pods_age_seconds``: how old the list is; None: it is the tracker's short one."""
+    """Pods of a model in a region.
+
+    Attributes:
+        pods: each as its region last read it back, at ``read_at_us``.
+        pods_age_seconds: how old the list is; None: there is none.
+        status: how the pair stands: of one that is SILENT it is not known what these pods do now.
+        error: why the list can't be read; "": it was.
+        next: what to ask for as ``after``; "" at the end.
+    """
 
     fresh: Freshness
     model: str
@@ -98,6 +106,8 @@ class Pods:
     total: int
     pods: tuple[PodReport, ...]
     pods_age_seconds: float | None
+    status: Status
+    error: str
     next: str
 
 

@@ -70,7 +70,7 @@ class LocalRollout:
         # The grant whose candidate was let go last. Not its generation: an accepted log may go on from a lower one.
         self._done: TrafficGrant | None = None
         self._holding = False
-        self._stopping: list[CandidateShell | TrafficShell] = []
+        self._stopping: list[CandidateShell | TrafficShell] = []  # they end, and may have tasks that run still
 
     # --- what its owner tells -----------------------------------------------------------------------------
 
@@ -133,17 +133,22 @@ class LocalRollout:
     def end(self, reason: str) -> None:
         """Do nothing more from here on; what pods were given stays in force."""
         if self.candidate is not None:
-            self._stopping.append(self.candidate)
             self.candidate.end(reason)
+            self._ended(self.candidate)
         if self.traffic is not None:
-            self._stopping.append(self.traffic)
             self.traffic.end()
+            self._ended(self.traffic)
         self.candidate = self.traffic = None
 
     async def stop(self, reason: str) -> None:
         """``end``, and return once nothing of it runs any more."""
         self.end(reason)
         await asyncio.gather(*(shell.stop() for shell in self._stopping))
+
+    def _ended(self, shell: CandidateShell | TrafficShell) -> None:
+        """``stop`` waits for it; those of earlier rollouts that are done are forgotten."""
+        self._stopping = [other for other in self._stopping if other.busy]
+        self._stopping.append(shell)
 
     # --- what the candidate and the traffic say -------------------------------------------------------------
 
@@ -169,6 +174,8 @@ class LocalRollout:
         """See ``HasCandidate``."""
         grant = self._grant
         self._done = grant if grant is not None else self._done
+        if self.candidate is not None:
+            self._ended(self.candidate)
         self.candidate = None
         if self._parts.candidate is not None:
             self._owner.spawn(self._forget())
@@ -176,8 +183,8 @@ class LocalRollout:
     def traffic_quiet(self) -> None:
         """See ``LeadsTraffic``."""
         if self.candidate is None and self.traffic is not None:
-            self._stopping.append(self.traffic)
             self.traffic.end()
+            self._ended(self.traffic)
             self.traffic = None
 
     # --- beginning and ending -------------------------------------------------------------------------------

@@ -79,6 +79,11 @@ class ReplicaShell(ABC):
         """Whether it is over."""
         return self._stopped
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything of it runs."""
+        return bool(self._tasks)
+
     def hold(self) -> None:
         """Begin no fetch and no load until ``release``."""
         self._hold(True)

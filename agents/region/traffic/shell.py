@@ -121,6 +121,11 @@ class TrafficShell:
         self._stopped = False
         self._log = log.bind(model=self._model, region=region)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything of it runs."""
+        return bool(self._tasks)
+
     def feed(self, event: TrafficEvent) -> None:
         """Take in what happened, and begin what follows."""
         if self._stopped:

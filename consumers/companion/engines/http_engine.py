@@ -9,6 +9,7 @@ from typing import ClassVar
 from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
+from modelcast.consumers.companion.identity import check_held
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.environment import environment_code
@@ -116,11 +117,7 @@ class HttpEngine(ABC):
         noted = await self._noted(order.model)
         try:
             await self.send_load(delivered)
-            served = await self.serving(order.model)
-            if served is None or not served.holds(order):
-                found = f"version {served.version}" if served else "none of ours"
-                raise LoadFailed(f"{self.name} took the load, but its memory names {found}", code="unconfirmed")
-            return served
+            return check_held(await self.serving(order.model), order, order.model)
         except PodUnreachable as error:
             await self.undo_load(order.model, noted)
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
@@ -180,11 +177,12 @@ class HttpEngine(ABC):
         return Served(version, digest, "memory", described) if DIGEST_PATTERN.fullmatch(digest) else None
 
 
-def load_refused(answer: ServerAnswer, code: str) -> LoadFailed:
+def load_refused(answer: ServerAnswer, code: str, hint: str = "") -> LoadFailed:
     """A load that the server answered with an error; a fault of its machine is told from its words."""
     silent = answer.message == f"HTTP {answer.status}"
+    environment = environment_code(answer.message)
     return LoadFailed(
         answer.message,
-        code=environment_code(answer.message) or code,
-        hint="it gives no reason: look into its log" if silent else "",
+        code=environment or code,
+        hint=("" if environment else hint) or ("it gives no reason: look into its log" if silent else ""),
     )

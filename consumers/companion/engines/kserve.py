@@ -50,16 +50,16 @@ class KServeEngine(V2Engine):
             return None
         return version, digest
 
-    def load_code(self, answer: ServerAnswer) -> str:
-        """See ``V2Engine.load_code``."""
+    def load_verdict(self, answer: ServerAnswer) -> tuple[str, str]:
+        """See ``V2Engine.load_verdict``."""
         message = answer.message.lower()
         if _UNSUPPORTED in message:
-            return "unsupported"
-        if "filenotfounderror" in message and VERSION_FILE in message:
-            return "not_delivered"  # it looks for models in another folder
+            return "unsupported", ""
+        if "filenotfounderror" in message and VERSION_FILE in message:  # it looks for models in another folder
+            return "not_delivered", "give serve_models the folder that the companion has as --repository"
         if _TRIED in message:
-            return BLAMES_THE_VERSION
-        return "unreachable" if answer.status in {429, 502, 503, 504} else "server_failed"
+            return BLAMES_THE_VERSION, ""
+        return ("unreachable" if answer.status in {429, 502, 503, 504} else "server_failed"), ""
 
     async def _in_memory(self, model: str) -> ServerAnswer:
         return await self.client.ask("GET", f"/modelcast/models/{quote(model, safe='')}")

@@ -1,5 +1,6 @@
 """MLServer: files and settings in its model repository, loads by HTTP, read-back of what is loaded."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,9 @@ from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, PodUnreachable
 
 _UNSUPPORTED = ("invalid_runtime", "validation error")
+_UNSEEN = "invalid uri specified for model"
+_POOL_LOST = re.compile(r"environment with hash .* was not found")
+_SEES = "start MLServer on the folder that the companion has as --repository; it must see what is placed there"
 
 
 class MLServerEngine(V2Engine):
@@ -39,13 +43,15 @@ class MLServerEngine(V2Engine):
         """See ``V2Engine.named_in``."""
         return served_in(described.get("platform"))
 
-    def load_code(self, answer: ServerAnswer) -> str:
-        """See ``V2Engine.load_code``."""
+    def load_verdict(self, answer: ServerAnswer) -> tuple[str, str]:
+        """See ``V2Engine.load_verdict``."""
         message = answer.message.lower()
         if any(words in message for words in _UNSUPPORTED) or answer.status in {405, 501}:
-            return "unsupported"
+            return "unsupported", "does MLServer have the runtime that the artifact's model settings name?"
         if not isinstance(answer.body, dict) or not isinstance(answer.body.get("error"), str):
-            return "server_failed"  # another server, or one without workers, which keeps its reason to its log
-        if answer.status == 404:
-            return "not_delivered"  # it looks for models in another folder
-        return BLAMES_THE_VERSION if answer.status in {400, 422, 500} else "unreachable"
+            return "server_failed", ""  # another server, or one without workers, which keeps its reason to its log
+        if answer.status == 404 or _UNSEEN in message:  # what the settings name lies in the artifact, see the layout
+            return "not_delivered", _SEES
+        if _POOL_LOST.search(message):
+            return "server_failed", "MLServer has lost the workers of that environment: restart it"
+        return (BLAMES_THE_VERSION if answer.status in {400, 422, 500} else "unreachable"), ""

@@ -58,7 +58,7 @@ class TorchServeEngine(HttpEngine):
                 answer.message, code="unsupported", hint="archive each version with a --version of its own"
             )
         if answer.status >= 300:
-            raise load_refused(answer, _load_code(answer))
+            raise load_refused(answer, *load_verdict(answer))
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``."""
@@ -92,12 +92,12 @@ class TorchServeEngine(HttpEngine):
         return [row for row in answer.body if isinstance(row, dict)]
 
 
-def _load_code(answer: ServerAnswer) -> str:
-    """``LoadFailed``'s code for TorchServe's answer to a registration."""
+def load_verdict(answer: ServerAnswer) -> tuple[str, str]:
+    """``LoadFailed``'s code and hint for TorchServe's answer to a registration."""
     if answer.status in {401, 403, 405}:
-        return "unsupported"  # no token, or the API is off
+        return "unsupported", "start it with --enable-model-api; MODELCAST_SERVER_TOKEN holds its management token"
     if answer.status == 404:
-        return "not_delivered"  # it may not read there
+        return "not_delivered", "its allowed_urls must let it read file:// URLs of the companion's --repository"
     if not isinstance(answer.body, dict) or not {"code", "type", "message"} <= answer.body.keys():
-        return "server_failed"  # TorchServe says what went wrong; whatever answered is another server
-    return BLAMES_THE_VERSION if answer.status in {400, 500} else "unreachable"
+        return "server_failed", ""  # TorchServe says what went wrong; whatever answered is another server
+    return (BLAMES_THE_VERSION if answer.status in {400, 500} else "unreachable"), ""

@@ -25,10 +25,12 @@ from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.engines.triton_sending import TritonToken, send_load
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
+from modelcast.consumers.companion.engines.triton_words import load_verdict
+from modelcast.consumers.companion.identity import check_held
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
-from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, Unsupported
 from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod.sample import SAMPLE_FILE
 from modelcast.consumers.pod.uninterrupted import uninterrupted
@@ -41,22 +43,26 @@ INFER_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
-# Words of Triton's answers to a load that name the server or its machine and not the model.
-_UNSUPPORTED = ("explicit model load / unload is not allowed", "unable to find backend library", "backend not found")
-_RESTRICTED = "protocol is restricted"
-_TRIED = "load failed for model"  # so it begins what a backend has said of the files
-_UNDELIVERED = ("failed to poll from model repository", "no version is available", "at least one version must be")
-_RESTRICTED_HINT = (
-    "MODELCAST_SERVER_TOKEN holds what --grpc-restricted-protocol=model-repository:modelcast-token=… names"
+_NEWER = ("has no field named", "has no value named", "has no value with number")  # protobuf's words
+_NEWER_HINT = (
+    'publish it with a modelcast/triton.json that holds "config" as JSON, which Triton gets as it is; or update the '
+    "companion's tritonclient"
 )
 
 
 def parse_config(text: bytes) -> Mapping[str, Any]:
-    """A ``config.pbtxt`` as ModelConfig's JSON fields. Raises ``ValueError``."""
+    """A ``config.pbtxt`` as ModelConfig's JSON fields.
+
+    Raises:
+        ValueError: it is damaged.
+        Unsupported: it says what the companion's own ModelConfig does not know.
+    """
     config = model_config_pb2.ModelConfig()
     try:
         text_format.Parse(text.decode(), config)
     except (text_format.ParseError, UnicodeDecodeError) as error:
+        if any(words in str(error) for words in _NEWER):
+            raise Unsupported(f"the companion does not know what it says: {error}", hint=_NEWER_HINT) from None
         raise ValueError(str(error)) from None
     fields: dict[str, Any] = json_format.MessageToDict(config, preserving_proto_field_name=True)
     return fields
@@ -130,11 +136,8 @@ class TritonEngine:
             await self._try(delivered)
         await self._load_as(order.model, delivered)
         try:
-            await compare_answers(order.model, delivered.samples, self._ask)  # now it is warm, too
-            served = await self.serving(order.model)
-            if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
-                found = f"version {served.version}" if served else "none of ours"
-                raise LoadFailed(f"Triton took the load, but its memory names {found}", code="unconfirmed")
+            await compare_answers(self, order.model, order, delivered.samples)  # now it is warm, too
+            served = check_held(await self.serving(order.model), order, order.model)
         except BaseException:
             await self._go_back(order, before)
             raise
@@ -167,7 +170,7 @@ class TritonEngine:
             if self._repository is not None:
                 await asyncio.to_thread(self._repository.point, trial, folder, f"../{model}/{folder}")
             await self._load_as(trial, delivered)
-            await compare_answers(trial, delivered.samples, self._ask)
+            await compare_answers(self, trial, delivered.order, delivered.samples)
         except OSError as error:
             raise LoadFailed(str(error), code="io_error", subject=model) from None
         finally:
@@ -185,8 +188,8 @@ class TritonEngine:
         files = {f"file:{layout.folder}/{path}": content for path, content in delivered.contents.items()}
         if refused := await self._send_load(name, config, files):
             status, message = refused
-            hint = _RESTRICTED_HINT if _RESTRICTED in message.lower() else ""
-            raise LoadFailed(message, code=_load_code(status, message.lower()), hint=hint)
+            code, hint = load_verdict(status, message, delivered.order.version)
+            raise LoadFailed(message, code=code, hint=hint)
 
     async def _send_load(self, name: str, config: str, files: Mapping[str, bytes]) -> tuple[str, str] | None:
         """Triton's status and message if it does not load a model; None: it has."""
@@ -199,13 +202,17 @@ class TritonEngine:
             return str(error.status()), str(error.message())
         return None
 
-    async def _ask(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def ask_sample(self, name: str, version: int, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See ``SampledServer``."""
         try:
             inputs = inputs_of(request)
+        except Unsupported as error:
+            raise LoadFailed(error.message, code="unsupported", subject=SAMPLE_FILE, hint=error.hint) from None
         except ValueError as error:
             raise LoadFailed(str(error), code=BLAMES_THE_VERSION, subject=SAMPLE_FILE) from None
         try:
-            return answer_of(await self._client.infer(name, inputs, client_timeout=INFER_SECONDS))
+            answer = await self._client.infer(name, inputs, str(version), client_timeout=INFER_SECONDS)
+            return answer_of(answer)
         except InferenceServerException as error:
             message = f"the recorded sample is refused: {error.message()}"
             code = BLAMES_THE_VERSION if str(error.status()).endswith("INVALID_ARGUMENT") else "server_failed"
@@ -251,21 +258,3 @@ def _is_absent(error: InferenceServerException) -> bool:
     """Whether Triton says that it has no such model, or none that is ready."""
     message = str(error.message()).lower()
     return "unknown model" in message or "is not ready" in message or "not found" in message
-
-
-def _load_code(status: str, message: str) -> str:
-    """``LoadFailed``'s code for Triton's answer to a load of files that were verified and placed whole."""
-    if any(words in message for words in _UNSUPPORTED):
-        return "unsupported"
-    if _RESTRICTED in message:
-        return "request_refused"
-    if code := environment_code(message):
-        return code
-    if any(words in message for words in _UNDELIVERED):
-        return "not_delivered"
-    if status.endswith("DEADLINE_EXCEEDED"):
-        return "load_timeout"
-    if _TRIED in message:
-        return BLAMES_THE_VERSION
-    # gRPC itself says INTERNAL, too, of connections and proxies that fail.
-    return "request_refused" if status.endswith("INVALID_ARGUMENT") else "unreachable"

@@ -9,12 +9,18 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
+from modelcast.consumers.pod.engine import Unsupported
+
+_NOT_IN_NUMPY = frozenset({"BF16"})
+_HINT = "record a sample whose inputs have another datatype, or publish without one"
+
 
 def inputs_of(request: Mapping[str, Any]) -> list[Any]:
     """The inputs of a V2 request.
 
     Raises:
         ValueError: it is none, and what is wrong.
+        Unsupported: the companion can't ask it.
     """
     try:
         return [_input(item) for item in request["inputs"]]
@@ -25,8 +31,8 @@ def inputs_of(request: Mapping[str, Any]) -> list[Any]:
 def _input(item: Mapping[str, Any]) -> Any:
     datatype, shape = item["datatype"], list(item["shape"])
     kind = triton_to_np_dtype(datatype)
-    if kind is None or datatype == "BF16":
-        raise ValueError(f"datatype {datatype} can't be asked")
+    if kind is None or datatype in _NOT_IN_NUMPY:
+        raise Unsupported(f"input {item['name']!r}: the companion can't ask datatype {datatype}", hint=_HINT)
     made = triton.InferInput(item["name"], shape, datatype)
     if datatype == "BYTES":
         decode = base64.b64decode if item.get("parameters", {}).get("content_type") == "base64" else str.encode

@@ -18,12 +18,14 @@ import structlog
 from modelcast.consumers.companion.delivery import Delivered
 from modelcast.consumers.companion.engines.http_engine import HttpEngine, load_refused
 from modelcast.consumers.companion.http import ServerAnswer
+from modelcast.consumers.companion.identity import ONE_EACH
 from modelcast.consumers.companion.placing import settings_bytes
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
 from modelcast.consumers.pod.engine import LossListener
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
 
 INFER_SECONDS = 60.0
+_NOT_READY = "is not ready"  # 400, of a server that has lost what it loaded
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +44,8 @@ class V2Engine(HttpEngine):
         """The (version, manifest digest) that settings name, or the server's words on a model; None: none of ours."""
 
     @abstractmethod
-    def load_code(self, answer: ServerAnswer) -> str:
-        """``LoadFailed``'s code for its answer to a load of files that were verified and placed whole."""
+    def load_verdict(self, answer: ServerAnswer) -> tuple[str, str]:
+        """``LoadFailed``'s code and hint for its answer to a load of files that were verified and placed whole."""
 
     async def start(self, listener: LossListener) -> None:
         """Let go of what a companion that was killed has left under trial."""
@@ -61,11 +63,11 @@ class V2Engine(HttpEngine):
             trial = trial_name(model)
             try:
                 await self._load(trial, settings_bytes(self.trial_settings(delivered)))
-                await compare_answers(trial, delivered.samples, self._ask)
+                await compare_answers(self, trial, delivered.order, delivered.samples)
             finally:
                 await self._end_trial(trial)
         await self._load(model, settings_bytes(delivered.layout.settings))
-        await compare_answers(model, delivered.samples, self._ask)  # now it is warm, too
+        await compare_answers(self, model, delivered.order, delivered.samples)  # now it is warm, too
 
     async def undo_load(self, model: str, noted: bytes | None) -> None:
         """See ``HttpEngine.undo_load``. A server that does not go back is asked again once it is watched."""
@@ -98,10 +100,17 @@ class V2Engine(HttpEngine):
         await self.write(name, self.settings_file, settings)
         answer = await self.client.ask("POST", _path(name, "load"), seconds=self.load_seconds_max)
         if answer.status >= 300:
-            failed = load_refused(answer, self.load_code(answer))
-            if failed.code == BLAMES_THE_VERSION and not await self._is_v2():
-                failed.code = "server_failed"
+            failed = load_refused(answer, *self.load_verdict(answer))
+            if failed.code == BLAMES_THE_VERSION:
+                await self._check_meant(name, settings, failed)
             raise failed
+
+    async def _check_meant(self, name: str, settings: bytes, failed: LoadFailed) -> None:
+        """Take the blame from words that were another server's, or about what somebody else has placed."""
+        if not await self._is_v2():
+            failed.code, failed.hint = "server_failed", "is another program at that address? see --server"
+        elif await asyncio.to_thread(self.repository.read, name, self.settings_file) != settings:
+            failed.code, failed.hint = "unconfirmed", ONE_EACH
 
     async def _is_v2(self) -> bool:
         """Whether what answers at its address describes itself as V2 has it: another server's words blame nothing."""
@@ -113,7 +122,8 @@ class V2Engine(HttpEngine):
         with suppress(PodUnreachable):  # the next trial of that model takes its place
             await self.client.ask("POST", _path(trial, "unload"))
 
-    async def _ask(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def ask_sample(self, name: str, version: int, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See ``SampledServer``. These servers can't be asked for one version alone."""
         path = f"/v2/models/{quote(name, safe='')}/infer"
         try:
             answer = await self.client.ask("POST", path, body=request, seconds=INFER_SECONDS)
@@ -121,10 +131,11 @@ class V2Engine(HttpEngine):
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
         if answer.status == 200 and isinstance(answer.body, dict):
             return answer.body
-        message = answer.message if answer.status != 200 else "its answer is no JSON"
+        message = answer.message if answer.status != 200 else "its answer is no JSON object"
+        refused = answer.status in {400, 422} and isinstance(answer.body, dict) and _NOT_READY not in message.lower()
         raise load_refused(
             ServerAnswer(answer.status, answer.body, f"the recorded sample is refused: {message}"),
-            BLAMES_THE_VERSION if answer.status in {400, 422} and isinstance(answer.body, dict) else "server_failed",
+            BLAMES_THE_VERSION if refused else "server_failed",
         )
 
 

@@ -38,7 +38,7 @@ class VLLMEngine(HttpEngine):
         body = {"lora_name": order.model, "lora_path": str(folder), "load_inplace": True}
         answer = await self.client.ask("POST", "/v1/load_lora_adapter", body=body, seconds=self.load_seconds_max)
         if answer.status >= 300:
-            raise load_refused(answer, _load_code(answer))
+            raise load_refused(answer, *load_verdict(answer))
         await self._reset_cache()
 
     async def _reset_cache(self) -> None:
@@ -66,13 +66,14 @@ class VLLMEngine(HttpEngine):
         await self.ask_to_unload(model, "POST", "/v1/unload_lora_adapter", body={"lora_name": model})
 
 
-def _load_code(answer: ServerAnswer) -> str:
-    """``LoadFailed``'s code for vLLM's answer to an adapter."""
+def load_verdict(answer: ServerAnswer) -> tuple[str, str]:
+    """``LoadFailed``'s code and hint for vLLM's answer to an adapter."""
     message = answer.message.lower()
     if any(words in message for words in _UNSUPPORTED):
-        return "unsupported"
-    if answer.status == 404:
-        # No such route: adapters can't be changed. Else no adapter where it looks: the folder is not shared.
-        return "not_delivered" if "adapter" in message else "unsupported"
+        return "unsupported", ""
+    if answer.status == 404 and "adapter" in message:
+        return "not_delivered", "vLLM must see the companion's --repository at the same path"
+    if answer.status == 404:  # no such route
+        return "unsupported", _NEEDS
     tried = isinstance(answer.body, dict) and isinstance(answer.body.get("error"), dict)
-    return BLAMES_THE_VERSION if tried and answer.status == 400 else "server_failed"
+    return (BLAMES_THE_VERSION if tried and answer.status == 400 else "server_failed"), ""

@@ -19,7 +19,7 @@ from modelcast.consumers.companion.layouts.version_layout import (
     read_hint,
     unsupported,
 )
-from modelcast.consumers.pod.engine import NotLoadable
+from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 CONFIG_FILE = "config.pbtxt"
@@ -31,7 +31,7 @@ _BY_NAME = {
 }
 
 ParseConfig = Callable[[bytes], Mapping[str, Any]]
-"""A ModelConfig in text format as JSON fields. Raises ``ValueError``."""
+"""A ModelConfig in text format as JSON fields. Raises ``ValueError`` and ``Unsupported``."""
 
 
 def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: ParseConfig) -> VersionLayout:
@@ -39,7 +39,7 @@ def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: 
 
     Raises:
         NotLoadable: a hint is damaged.
-        Unsupported: nothing says how Triton is to load it.
+        Unsupported: nothing says how Triton is to load it, or a hint says what the companion does not know.
     """
     places = _places(files)
     config = _config(files, {p.path for p in places}, read, parse_config)
@@ -59,12 +59,25 @@ def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: 
 
 
 def _places(files: Files) -> tuple[Place, ...]:
-    """The version's files: those of the artifact's one numeric folder where it is laid out as a Triton model."""
+    """The version's files: those of the artifact's one numeric folder where it is laid out as a Triton model.
+
+    Raises:
+        Unsupported: it holds more than that, as Triton's labels, data to warm up with, or versions.
+    """
     places = places_of(files, without=frozenset({CONFIG_FILE}))
-    tops = {PurePosixPath(p.path).parts[0] for p in places}
-    if CONFIG_FILE in files and len(tops) == 1 and (top := tops.pop()).isdecimal():
-        return tuple(Place(str(PurePosixPath(p.path).relative_to(top)), p.source) for p in places)
-    return places
+    if CONFIG_FILE not in files:
+        return places
+    beside = sorted({PurePosixPath(p.path).parts[0] for p in places})
+    numbers = [top for top in beside if top.isdecimal()]
+    if not numbers:
+        return places
+    if len(beside) > 1:
+        others = ", ".join(top for top in beside if top != numbers[0])
+        message = (
+            f"beside {CONFIG_FILE} and folder {numbers[0]} it holds {others}; a companion places one version's folder"
+        )
+        raise Unsupported(message, hint=f"move what the model needs into folder {numbers[0]}, and leave out the rest")
+    return tuple(Place(str(PurePosixPath(p.path).relative_to(numbers[0])), p.source) for p in places)
 
 
 def _config(files: Files, paths: set[str], read: ReadFile, parse_config: ParseConfig) -> Mapping[str, Any]:

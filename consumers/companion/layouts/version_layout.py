@@ -50,12 +50,15 @@ def read_hint(files: Files, name: str, read: ReadFile) -> dict[str, Any] | None:
     """The object in one of the artifact's JSON files; None: it has no such file.
 
     Raises:
-        NotLoadable: it is no JSON object, or larger than ``HINT_SIZE_MAX``.
+        NotLoadable: it is no JSON object.
+        Unsupported: it is larger than ``HINT_SIZE_MAX``.
     """
     if name not in files:
         return None
     if files[name] > HINT_SIZE_MAX:
-        raise NotLoadable(f"more than {HINT_SIZE_MAX} bytes", subject=name)
+        raise Unsupported(
+            f"{files[name]} bytes, a companion reads at most {HINT_SIZE_MAX}", subject=name, hint="make it smaller"
+        )
     try:
         hint = orjson.loads(read(name))
     except orjson.JSONDecodeError as error:

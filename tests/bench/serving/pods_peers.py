@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import socket
 import sys
 import time
@@ -13,11 +12,15 @@ from typing import Protocol
 
 import aiohttp
 
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
-from tests.bench.serving.pods_servers import KServe, MLServer, NaiveMLServer, NaiveTriton, Triton
-from tests.bench.serving.pods_shared import MODEL, order_in, process_tree
+from tests.bench.serving import pods_by_hand as by_hand
+from tests.bench.serving.pods_by_hand import ByHand
+from tests.bench.serving.pods_companioned import Companioned
+from tests.bench.serving.pods_servers import KServe, MLServer, Triton
+from tests.bench.serving.pods_shared import MODEL, Files, lay, load_stages, orders_in, process_tree
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
 from tests.support.servers.serving_peers import asgi_python
 from tests.support.waiting import until
@@ -31,12 +34,16 @@ class Peer(Protocol):
     url: str  # where the model is asked by HTTP
     grpc: str  # where it is asked by gRPC; "": it is asked by HTTP
 
-    async def start(self, files: Mapping[str, bytes]) -> None:
-        """Start it, serving ``files`` as version 1."""
+    async def start(self, versions: Mapping[int, Files]) -> None:
+        """Put all that will be served where it is taken from, start it, and have it serve the lowest version."""
         ...
 
-    async def swap(self, files: Mapping[str, bytes], version: int) -> float:
-        """Return when it serves them: the seconds since it was told, with the files in place."""
+    async def swap(self, version: int) -> float:
+        """Have it serve that version; the seconds since it was told."""
+        ...
+
+    async def stages(self) -> dict[str, float]:
+        """What swaps have taken so far, by stage in seconds, and their number, ``loads``; {}: it does not say."""
         ...
 
     def tree(self) -> list[int]:
@@ -55,23 +62,29 @@ class Peer(Protocol):
 class OurPod:
     """A pod, ordered as a region does."""
 
+    grpc = ""
+
     def __init__(self, home: Path, options: list[str]) -> None:
         self._pod = PodProcess(home, *options)
         self._driver: V2Pod | None = None
-        self.url = self.grpc = ""
+        self._orders: dict[int, LoadOrder] = {}
+        self.url = ""
 
-    async def start(self, files: Mapping[str, bytes]) -> None:
+    async def start(self, versions: Mapping[int, Files]) -> None:
+        self._orders = await asyncio.to_thread(orders_in, self._pod.cache, versions)
         self._pod.start()
         self.url = f"{self._pod.url}/v2/models/{MODEL}/infer"
         self._driver = V2Pod("pod", self._pod.url, TOKEN)
-        await self.swap(files, 1)
+        await self.swap(min(versions))
 
-    async def swap(self, files: Mapping[str, bytes], version: int) -> float:
+    async def swap(self, version: int) -> float:
         assert self._driver is not None
-        order = await asyncio.to_thread(order_in, self._pod.cache, files, version)
         began = time.perf_counter()
-        await self._driver.load(order)
+        await self._driver.load(self._orders[version])
         return time.perf_counter() - began
+
+    async def stages(self) -> dict[str, float]:
+        return await load_stages(self._pod.url)
 
     def tree(self) -> list[int]:
         return process_tree(self._pod.pid)
@@ -96,8 +109,10 @@ class Bare:
         self.url = f"http://127.0.0.1:{self._port}/v2/models/{MODEL}/infer"
         self._child: Child | None = None
 
-    async def start(self, files: Mapping[str, bytes]) -> None:
-        env = {**os.environ, "FOLDER": str(self._laid(files, 1)), "PYTHONPATH": str(ROOT)}
+    async def start(self, versions: Mapping[int, Files]) -> None:
+        for version, files in versions.items():
+            lay(self._home / str(version), files)
+        env = {**os.environ, "FOLDER": str(self._home / str(min(versions))), "PYTHONPATH": str(ROOT)}
         self._child = Child.start(self._command(env["FOLDER"]), name="bare", log=self._home / "bare.log", env=env)
         until(self._listens, "it listens", 60)
 
@@ -118,23 +133,16 @@ class Bare:
             return True
         return False
 
-    def _laid(self, files: Mapping[str, bytes], version: int) -> Path:
-        folder = self._home / str(version)
-        folder.mkdir()
-        for name, body in files.items():
-            (folder / name).write_bytes(body)
-        return folder
-
-    async def swap(self, files: Mapping[str, bytes], version: int) -> float:
-        folder = await asyncio.to_thread(self._laid, files, version)
+    async def swap(self, version: int) -> float:
         began = time.perf_counter()
         async with aiohttp.ClientSession() as http, http.post(
-            f"http://127.0.0.1:{self._port}/load", data=str(folder)
+            f"http://127.0.0.1:{self._port}/load", data=str(self._home / str(version))
         ) as response:  # fmt: skip
             assert response.status == 200, await response.text()
-        seconds = time.perf_counter() - began
-        shutil.rmtree(self._home / str(version - 1), ignore_errors=True)
-        return seconds
+        return time.perf_counter() - began
+
+    async def stages(self) -> dict[str, float]:
+        return {}
 
     def tree(self) -> list[int]:
         return process_tree(self._child.pid) if self._child else []
@@ -148,17 +156,21 @@ class Bare:
 
 
 _MADE: dict[str, Callable[[Path], Peer]] = {
-    "triton": Triton,
-    "triton-grpc": lambda home: Triton(home, by_grpc=True),
-    "mlserver0": lambda home: MLServer(home, 0),
-    "mlserver1": lambda home: MLServer(home, 1),
-    "kserve": KServe,
-    "triton-compared": Triton,
-    "mlserver1-compared": lambda home: MLServer(home, 1),
-    "kserve-compared": KServe,
-    "triton-by-hand": lambda home: NaiveTriton(home, loads_by_grpc=True),
-    "triton-naive": lambda home: NaiveTriton(home, loads_by_grpc=False),
-    "mlserver-naive": lambda home: NaiveMLServer(home, 1),
+    "triton": lambda home: Companioned(Triton(home)),
+    "triton-grpc": lambda home: Companioned(Triton(home, by_grpc=True)),
+    "mlserver0": lambda home: Companioned(MLServer(home, 0)),
+    "mlserver1": lambda home: Companioned(MLServer(home, 1)),
+    "kserve": lambda home: Companioned(KServe(home)),
+    "triton-compared": lambda home: Companioned(Triton(home)),
+    "mlserver1-compared": lambda home: Companioned(MLServer(home, 1)),
+    "kserve-compared": lambda home: Companioned(KServe(home)),
+    "triton-by-hand": lambda home: ByHand(Triton(home), by_hand.TritonByGrpc()),
+    "triton-grpc-by-hand": lambda home: ByHand(Triton(home, by_grpc=True), by_hand.TritonByGrpc()),
+    "mlserver0-by-hand": lambda home: ByHand(MLServer(home, 0), by_hand.mlserver),
+    "mlserver1-by-hand": lambda home: ByHand(MLServer(home, 1), by_hand.mlserver),
+    "kserve-by-hand": lambda home: ByHand(KServe(home), by_hand.kserve),
+    "triton-naive": lambda home: ByHand(Triton(home), by_hand.triton_by_http),
+    "mlserver-naive": lambda home: ByHand(MLServer(home, 1), by_hand.mlserver_naively),
     "aiohttp": lambda home: Bare(home, "aiohttp"),
     "aiohttp-isolated": lambda home: Bare(home, "aiohttp-isolated"),
     "uvicorn": lambda home: Bare(home, "uvicorn"),
@@ -168,7 +180,9 @@ PEERS = ("ours", "ours-compared", *_MADE)
 COMPARED = frozenset(name for name in PEERS if name.endswith("-compared"))
 """Their artifacts record a sample: a companion loads each version twice, and compares its answers."""
 COMPANIONED = frozenset({"triton", "triton-grpc", "mlserver0", "mlserver1", "kserve"})
-BY_HAND = frozenset({"triton-by-hand", "triton-naive", "mlserver-naive"})
+BY_HAND = {name: f"{name}-by-hand" for name in COMPANIONED}
+"""By the name of a server with a companion: the same one, swapped by hand."""
+NAIVE = frozenset({"triton-naive", "mlserver-naive"})
 BARE = frozenset({"aiohttp", "aiohttp-isolated", "uvicorn", "granian"})
 RELOADED = frozenset({"ours", "triton", "mlserver0", "mlserver1", "kserve"})
 """Those whose memory is looked at after many reloads: the others promise nothing, and it takes minutes."""

@@ -1,21 +1,13 @@
-"""Triton, MLServer and KServe with the same weights: driven by the companion beside them, or naively."""
+"""Triton, MLServer and KServe as processes, each with a model repository of its own."""
 
-import asyncio
 import json
 import os
-import time
-from collections.abc import Mapping
 from pathlib import Path
 
-import aiohttp
-
-from modelcast.consumers.pod_clients.v2 import V2Pod
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
-from tests.bench.serving.pods_shared import MODEL, order_in, process_tree
+from tests.bench.serving.pods_shared import MODEL, process_tree
 from tests.consumers.companion.asked import alive
-from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.pod.pod_process import TOKEN
 from tests.support.servers.serving_peers import (
     kserve_python,
     mlserver_python,
@@ -92,85 +84,76 @@ serve_models(Table, sys.argv[1], http_port=int(sys.argv[2]), enable_grpc=False)
 """
 
 
-class Companioned:
-    """A server of another kind, swapped by the companion beside it."""
+class Server:
+    """One server. A subclass says how it is started, and what it needs of an artifact.
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    Args:
+        home: a folder of its own.
+        by_grpc: whether it is asked by gRPC.
+    """
+
+    kind: str  # as the companion names it
+
+    def __init__(self, home: Path, *, by_grpc: bool = False) -> None:
+        self.home = home
         self.repository = home / "repository"
         self.repository.mkdir()
         self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
+        self.http, self.grpc = f"http://127.0.0.1:{self.http_port}", f"127.0.0.1:{self.grpc_port}"
+        self.url = f"{self.http}/v2/models/{MODEL}/infer"
+        self.asked_by_grpc = by_grpc
         self._child: Child | None = None
-        self._companion: CompanionProcess | None = None
-        self._driver: V2Pod | None = None
-        self.url = f"http://127.0.0.1:{self.http_port}/v2/models/{MODEL}/infer"
-        self.grpc = ""
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        raise NotImplementedError
-
-    def options(self) -> list[str]:
+        """Its command line and environment."""
         raise NotImplementedError
 
     def files(self) -> dict[str, bytes]:
         """What an artifact needs beside the model."""
-        raise NotImplementedError
+        return {}
 
-    async def start(self, files: Mapping[str, bytes]) -> None:
-        self.start_server()
-        folder = self._home / "companion"
-        folder.mkdir()
-        self._companion = CompanionProcess(folder, *self.options(), "--grace-seconds", "0.1").start()
-        self._driver = V2Pod("companion", self._companion.url, TOKEN)
-        await self.swap(files, 1)
+    @property
+    def told_at(self) -> str:
+        """Where a companion tells it what to load."""
+        return self.http
 
-    def start_server(self) -> None:
+    def start(self) -> None:
+        """Start it; return once it answers."""
         command, env = self.command()
-        self._child = Child.start(command, name=type(self).__name__, log=self._home / "server.log", env=env)
+        self._child = Child.start(command, name=self.kind, log=self.home / "server.log", env=env)
         until(lambda: alive(self.http_port), "the server answers", 120)
 
-    async def swap(self, files: Mapping[str, bytes], version: int) -> float:
-        assert self._companion is not None
-        assert self._driver is not None
-        order = await asyncio.to_thread(order_in, self._companion.cache, {**files, **self.files()}, version)
-        began = time.perf_counter()
-        await self._driver.load(order)
-        return time.perf_counter() - began
-
     def tree(self) -> list[int]:
+        """The ids of its processes."""
         return process_tree(self._child.pid) if self._child else []
 
-    def beside(self) -> list[int]:
-        return process_tree(self._companion.pid) if self._companion else []
-
-    async def stop(self) -> None:
-        if self._driver is not None:
-            await self._driver.aclose()
-        if self._companion is not None:
-            self._companion.stop()
+    def stop(self) -> None:
+        """End it."""
         if self._child is not None:
             self._child.kill()
 
 
-class Triton(Companioned):
-    """tritonserver, python backend, asked by HTTP or by gRPC; the companion loads by gRPC."""
+class Triton(Server):
+    """tritonserver with its python backend, told by gRPC."""
 
-    def __init__(self, home: Path, *, by_grpc: bool = False) -> None:
-        super().__init__(home)
-        self.grpc = f"127.0.0.1:{self.grpc_port}" if by_grpc else ""
+    kind = "triton"
 
     def command(self) -> tuple[list[str], dict[str, str]]:
+        """See ``Server.command``."""
         return triton_command(self.repository, self.http_port, self.grpc_port)
 
-    def options(self) -> list[str]:
-        server = f"grpc://127.0.0.1:{self.grpc_port}"
-        return ["--kind", "triton", "--server", server, "--repository", str(self.repository)]
+    @property
+    def told_at(self) -> str:
+        """See ``Server.told_at``."""
+        return f"grpc://{self.grpc}"
 
     def files(self) -> dict[str, bytes]:
+        """See ``Server.files``."""
         text = TRITON_MODEL.replace("SITE", str(triton_folder() / "site")).replace("ORT", str(onnxruntime_folder()))
         return {"model.py": text.encode(), "modelcast/triton.json": json.dumps({"config": self.config()}).encode()}
 
     def config(self) -> dict[str, object]:
+        """The model's ModelConfig, but for what a version adds."""
         return {
             "backend": "python",
             "max_batch_size": 0,
@@ -180,8 +163,10 @@ class Triton(Companioned):
         }
 
 
-class MLServer(Companioned):
+class MLServer(Server):
     """MLServer with 0 or 1 parallel workers."""
+
+    kind = "mlserver"
 
     def __init__(self, home: Path, workers: int) -> None:
         super().__init__(home)
@@ -190,108 +175,39 @@ class MLServer(Companioned):
         (home / "metrics").mkdir()
 
     def command(self) -> tuple[list[str], dict[str, str]]:
+        """See ``Server.command``."""
         settings = {
             "HOST": "127.0.0.1",
             "HTTP_PORT": self.http_port,
             "GRPC_PORT": self.grpc_port,
             "METRICS_PORT": self.metrics_port,
-            "METRICS_DIR": self._home / "metrics",
+            "METRICS_DIR": self.home / "metrics",
             "PARALLEL_WORKERS": self._workers,
         }
         env = {**os.environ, **{f"MLSERVER_{name}": str(value) for name, value in settings.items()}}
-        env["PYTHONPATH"] = f"{self._home}:{onnxruntime_folder()}"
+        env["PYTHONPATH"] = f"{self.home}:{onnxruntime_folder()}"
         return [str(mlserver_python().parent / "mlserver"), "start", str(self.repository)], env
 
-    def options(self) -> list[str]:
-        url = f"http://127.0.0.1:{self.http_port}"
-        return ["--kind", "mlserver", "--server", url, "--repository", str(self.repository)]
+    def hint(self) -> dict[str, object]:
+        """The model's settings, but for what a version adds."""
+        return {"implementation": "table_runtime.TableModel"}
 
     def files(self) -> dict[str, bytes]:
-        return {"modelcast/mlserver.json": json.dumps({"implementation": "table_runtime.TableModel"}).encode()}
+        """See ``Server.files``."""
+        return {"modelcast/mlserver.json": json.dumps(self.hint()).encode()}
 
 
-class KServe(Companioned):
+class KServe(Server):
     """KServe's ModelServer with our model class."""
+
+    kind = "kserve"
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
         (home / "program.py").write_text(KSERVE_PROGRAM)
 
     def command(self) -> tuple[list[str], dict[str, str]]:
+        """See ``Server.command``."""
         env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{onnxruntime_folder()}"}
-        program = str(self._home / "program.py")
+        program = str(self.home / "program.py")
         return [str(kserve_python()), program, str(self.repository), str(self.http_port)], env
-
-    def options(self) -> list[str]:
-        return [
-            "--kind",
-            "kserve",
-            "--server",
-            f"http://127.0.0.1:{self.http_port}",
-            "--repository",
-            str(self.repository),
-        ]
-
-    def files(self) -> dict[str, bytes]:
-        return {}
-
-
-class Placed:
-    """What naive drivers have in common: they write files where the server looks, and tell it to load."""
-
-    def lay(self, repository: Path, files: Mapping[str, bytes], version: int) -> Path:
-        folder = repository / MODEL / str(version)
-        for name, body in files.items():
-            if not name.startswith("modelcast/"):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(body)
-        return folder
-
-
-class NaiveTriton(Triton, Placed):
-    """Triton as its documentation drives it: a new numbered folder, then a load by HTTP or by gRPC; no companion."""
-
-    def __init__(self, home: Path, *, loads_by_grpc: bool) -> None:
-        super().__init__(home)
-        self._loads_by_grpc = loads_by_grpc
-
-    async def start(self, files: Mapping[str, bytes]) -> None:
-        self.start_server()
-        await self.swap(files, 1)
-
-    async def swap(self, files: Mapping[str, bytes], version: int) -> float:
-        await asyncio.to_thread(self.lay, self.repository, {**files, **self.files()}, version)
-        config = {**self.config(), "name": MODEL, "version_policy": {"latest": {"num_versions": 1}}}
-        began = time.perf_counter()
-        if self._loads_by_grpc:
-            import tritonclient.grpc.aio as triton
-
-            async with triton.InferenceServerClient(f"127.0.0.1:{self.grpc_port}") as client:
-                await client.load_model(MODEL, config=json.dumps(config))
-        else:
-            body = {"parameters": {"config": json.dumps(config)}}
-            await _told(f"http://127.0.0.1:{self.http_port}/v2/repository/models/{MODEL}/load", body)
-        return time.perf_counter() - began
-
-
-class NaiveMLServer(MLServer, Placed):
-    """MLServer as it comes: one worker, settings with a version, a load by HTTP, and nobody routes around it."""
-
-    async def start(self, files: Mapping[str, bytes]) -> None:
-        self.start_server()
-        await self.swap(files, 1)
-
-    async def swap(self, files: Mapping[str, bytes], version: int) -> float:
-        await asyncio.to_thread(self.lay, self.repository, files, version)
-        hint = json.loads(self.files()["modelcast/mlserver.json"])
-        parameters = {"uri": f"./{version}", "version": str(version)}
-        settings = {**hint, "name": MODEL, "parameters": parameters}
-        (self.repository / MODEL / "model-settings.json").write_text(json.dumps(settings))
-        began = time.perf_counter()
-        await _told(f"http://127.0.0.1:{self.http_port}/v2/repository/models/{MODEL}/load", None)
-        return time.perf_counter() - began
-
-
-async def _told(url: str, body: object) -> None:
-    async with aiohttp.ClientSession() as http, http.post(url, json=body) as response:
-        assert response.status == 200, await response.text()

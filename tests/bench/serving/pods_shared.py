@@ -1,11 +1,14 @@
-"""What the peers of ``pods`` share: the model's name, artifacts whose weights lie on the disk once, processes."""
+"""What the peers of ``pods`` share: the model's name, versions whose weights lie on the disk once, processes."""
 
 import os
+import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import aiohttp
 import psutil
 
 from modelcast.consumers.artifacts.verified import SETTLED_NS, note_verified
@@ -14,36 +17,75 @@ from modelcast.schemas.manifest import FileEntry, Manifest
 from tests.consumers.pod.models import REGISTRY, Artifact
 
 MODEL = "table"
+_STAGE = re.compile(r'^modelcast_pod_load_seconds_sum\{stage="(\w+)"\} (\S+)$', re.MULTILINE)
+_LOADS = re.compile(r'^modelcast_pod_load_seconds_count\{stage="total"\} (\S+)$', re.MULTILINE)
 
 
-def order_in(cache: Path, files: Mapping[str, bytes], version: int) -> LoadOrder:
-    """The order to serve ``files``, which are laid into a cache.
+@dataclass(frozen=True)
+class Large:
+    """A file that was written and hashed once; the folders of all versions and servers hold hard links to it."""
 
-    Files that versions share are hashed and written once: while a server is measured, a version costs a small file.
-    It is noted that they were hashed, as a fetch does.
+    path: Path
+    entry: FileEntry
+
+    @classmethod
+    def written(cls, path: Path, body: bytes, name: str) -> "Large":
+        """``name``: what it is called in an artifact."""
+        path.write_bytes(body)
+        return cls(path, Artifact({name: body}).manifest.files[0])
+
+
+Files = Mapping[str, bytes | Large]
+"""A version's files by path."""
+
+
+def lay(folder: Path, files: Files) -> None:
+    """Put files into a folder that is made."""
+    for name, body in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(body, Large):
+            os.link(body.path, place)
+        else:
+            place.write_bytes(body)
+
+
+def orders_in(cache: Path, versions: Mapping[int, Files]) -> dict[int, LoadOrder]:
+    """The orders to serve versions that are laid into a cache, all before anything is asked. Blocking.
+
+    It is noted that they were hashed, as a fetch does. All links are made first: a link changes the file's times.
     """
-    entries = {path: _entry(path, body) for path, body in sorted(files.items())}
-    manifest = Manifest(tuple(entries.values()))
-    folder = cache / manifest.digest[7:]
-    if not folder.exists():
-        for path, entry in entries.items():
-            place = folder / "files" / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            body = cache / f".{entry.digest[7:]}"
-            if not body.exists():
-                body.write_bytes(files[path])
-            os.link(body, place)
+    orders, laid = {}, []
+    for version, files in versions.items():
+        manifest = Manifest(tuple(_entry(path, body) for path, body in sorted(files.items())))
+        folder = cache / manifest.digest[7:]
+        lay(folder / "files", files)
         (folder / "manifest.json").write_bytes(manifest.encode())
-        time.sleep(2 * SETTLED_NS / 1e9)
+        laid.append((folder, manifest))
+        orders[version] = LoadOrder(MODEL, version, manifest.digest, version, 1, REGISTRY, reload=True)
+    time.sleep(2 * SETTLED_NS / 1e9)
+    for folder, manifest in laid:
         note_verified(folder / "files", manifest, folder / "verified.json")
-    return LoadOrder(MODEL, version, manifest.digest, version, 1, REGISTRY, reload=True)
+    return orders
+
+
+def _entry(path: str, body: bytes | Large) -> FileEntry:
+    return body.entry if isinstance(body, Large) else _entry_of(path, body)
 
 
 @lru_cache(maxsize=16)
-def _entry(path: str, body: bytes) -> FileEntry:
+def _entry_of(path: str, body: bytes) -> FileEntry:
     return Artifact({path: body}).manifest.files[0]
 
 
 def process_tree(pid: int) -> list[int]:
     """A process and all below it."""
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+async def load_stages(url: str) -> dict[str, float]:
+    """The seconds that all loads of a pod or companion have taken so far, by stage, and their number, ``loads``."""
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as response:
+        text = await response.text()
+    found = dict(_STAGE.findall(text))
+    return {**{stage: float(seconds) for stage, seconds in found.items()}, "loads": float(_LOADS.findall(text)[0])}

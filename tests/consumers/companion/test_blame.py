@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.artifacts.sources import FolderArtifacts
-from modelcast.consumers.companion.blame import missed_file, weighed
+from modelcast.consumers.companion.blame import missed_elsewhere, missed_file, weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.layouts.folder import folder_layout
 from modelcast.consumers.companion.placing import ModelRepository
@@ -68,6 +68,38 @@ async def test_a_file_that_was_placed_and_is_not_found_is_named(message: str, fi
     assert missed_file(message, delivered) == file
 
 
+@pytest.mark.parametrize(
+    ("message", "file"),
+    [
+        ("[Errno 2] No such file: '/opt/words'\nAt:\n/models/adder/7/model.bin(3)", "/opt/words"),
+        ("Path does not exist: /opt/envs/of a model.tar.gz", "/opt/envs/of"),
+        ('FileNotFoundError: [Errno 2] No such file: "/opt/two words/x"', "/opt/two words/x"),
+        ("[Errno 2] No such file or directory: '/models/adder/6/model.bin'", "/models/adder/6/model.bin"),
+        ("[Errno 2] No such file or directory: '/models/adder/7/optimizer.bin'", ""),  # the artifact is not whole
+        ("[Errno 2] No such file or directory: '/m/adder.trial/7/optimizer.bin'", ""),
+        ("[Errno 2] No such file or directory: 'words.txt'", ""),
+        ("key 'a/b' not found", ""),
+        ("https://example.org/model: not found", ""),
+        ("ValueError: /opt/words: bad magic number", ""),
+    ],
+)
+async def test_a_file_of_the_servers_own_machine_that_is_not_found_is_named(
+    message: str, file: str, tmp_path: Path
+) -> None:
+    delivered = await delivery(tmp_path).deliver(order(ARTIFACT, 7))
+    assert missed_elsewhere(message, delivered) == file
+
+
+async def test_what_travelled_with_the_load_lies_in_a_folder_of_the_servers_own(tmp_path: Path) -> None:
+    ARTIFACT.put(tmp_path / CACHE)
+    artifacts = partial(FolderArtifacts, tmp_path / CACHE)
+    travels = Delivery(artifacts, None, lambda files, order, _: folder_layout(files, order), 1024)
+    delivered = await travels.deliver(order(ARTIFACT, 7))
+    assert missed_file("No such file or directory: '/tmp/folderX/7/model.bin'", delivered) == "7/model.bin"
+    assert missed_elsewhere("No such file or directory: '/tmp/folderX/7/optimizer.bin'", delivered) == ""
+    assert missed_elsewhere("No such file or directory: '/opt/words'", delivered) == "/opt/words"
+
+
 async def weigh(
     home: Path, failed: LoadFailed, serving: object = serves_version_6, *, damage: str = "", held: bool = True
 ) -> LoadFailed:
@@ -105,6 +137,10 @@ async def test_what_blames_nothing_is_not_weighed(tmp_path: Path) -> None:
         (
             *(serves_version_6, "", "[Errno 2] No such file or directory: '/models/adder/7/model.bin'"),
             *("not_delivered", "adder/7/model.bin was placed whole"),
+        ),
+        (
+            *(serves_version_6, "", "[Errno 2] No such file or directory: '/opt/words.txt'"),
+            *("not_delivered", "/opt/words.txt is none of the files that were placed"),
         ),
     ],
 )

@@ -133,6 +133,7 @@ async def test_pods_are_named_as_missing_while_redis_is_away(board: Dashboard, s
     said(board, now_state("fraud", [row("eu")]))
     answer = await read(await serve(board), "/api/v1/models/fraud/regions/eu/pods")
     assert (answer["pods"], answer["pods_age_seconds"]) == ([], None)
+    assert "Redis" in answer["error"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ SERVER = {
     "steady": STEADY,
     "in_swaps": STEADY,
     "swap_by_read_and_run": 1.2,
+    "stages": {},
     "memory_after_reloads": {"ratio": 1.05, "ratio_with_companion": 1.2},
 }
 
@@ -42,14 +43,31 @@ def test_each_promise_that_was_not_held_is_named_with_its_benchmark() -> None:
 def test_every_server_that_a_companion_swaps_is_held_to_the_same_promises(name: str) -> None:
     bad = {**SERVER, "in_swaps": {**STEADY, "failed": 1}, "swap_by_read_and_run": 1.4, "p99_in_swaps_less_steady_ms": 0}
     said = promised({name: bad})
-    assert said[f"{name}: no request failed, none was answered by another version"] is False
-    assert said[f"{name}: a swap at most 1.3 times reading and one run"] is False
+    assert not said[f"{name}: no request failed, none was answered by another version"].held
+    assert not said[f"{name}: a swap at most 1.3 times reading and one run"].held
 
 
 def test_a_companions_memory_counts_in_a_promise_of_its_own() -> None:
     said = promised({"triton": SERVER})
-    assert said["triton: memory after reloads at most 1.1 times"]
-    assert not said["triton, with its companion: memory after reloads at most 1.1 times"]
+    assert said["triton: memory after reloads at most 1.1 times"].held
+    assert not said["triton, with its companion: memory after reloads at most 1.1 times"].held
+
+
+def test_a_companions_loads_and_latency_stand_beside_those_by_hand_and_the_best_of_both_protocols() -> None:
+    swapped = {**SERVER, "stages": {"swap": 0.15, "rest": 0.6}}
+    hand = {**SERVER, "swap_seconds": {"mean": 0.1}}
+    slow = {**hand, "in_swaps": {**STEADY, "p99_ms": 10.0}}
+    said = promised({"triton": swapped, "triton-by-hand": slow, "triton-grpc": swapped, "triton-grpc-by-hand": hand})
+    assert said["triton: told to serving at most 1.3 times the server's own load by hand"].found == 1.5
+    assert said["triton: p99 in swaps at most 1.2 times that by hand, asked alike"].found == 0.5
+    best = said["triton: p99 in swaps at most 1.2 times Triton's own best (HTTP or gRPC, by hand)"]
+    assert (best.found, best.held) == (1.0, True)
+
+
+def test_a_thousand_simulated_pods_are_held_to_herd_and_prediction() -> None:
+    row = {"policy": "p", "gapless": True, "most_under_way": 11, "allowed": 10, "seconds": 80, "predicted_seconds": 100}
+    said = promised({"rollover": [row]})
+    assert [(one.found, one.held) for one in said.values()] == [(1.25, False), (1.1, False)]
 
 
 @pytest.mark.soak

@@ -114,6 +114,19 @@ async def test_a_candidate_is_loaded_beside_what_serves_and_let_go_when_it_is_ab
     assert rolling.scene.told is State.SERVING
 
 
+async def test_what_was_of_earlier_rollouts_is_forgotten(rolling: Rolling) -> None:
+    rollout, held = rolling.scene.reconciler.rollout, []
+    for _ in range(4):
+        rolling.log.start()
+        await rolling.says()
+        await rolling.holds(2)
+        rolling.log.abort()
+        await rolling.says()
+        await rolling.scene.until(lambda: rollout.candidate is rollout.traffic is None, "nothing is left of it")
+        held.append(len(rollout._stopping))
+    assert held[-1] <= held[0] + 1, held
+
+
 async def test_a_rollout_goes_on_whose_end_is_no_part_of_the_log_that_was_accepted_instead(rolling: Rolling) -> None:
     rolling.log.start()
     await rolling.says()

@@ -48,6 +48,9 @@ class Script:
         loads: the versions that it took for the model's own name, in order.
         answers: what a version answers under the model's own name; its own number if not said.
         refused: versions that it does not load under that name.
+        intrudes: what somebody else has it hold: from right after it has loaded (name, version), or from when it is
+            asked a sample of that; in the latter case only until it has answered, if ``hides``.
+        rewrites: whether somebody else writes the settings while it refuses to load by them.
     """
 
     def __init__(self, repository: Path) -> None:
@@ -56,6 +59,9 @@ class Script:
         self.loads: list[int] = []
         self.answers: dict[int, float] = {}
         self.refused: set[int] = set()
+        self.intrudes: dict[tuple[str, str, int], Named] = {}
+        self.hides = False
+        self.rewrites = False
         self.url = ""
 
     def load(self, name: str, named: Named) -> bool:
@@ -63,12 +69,15 @@ class Script:
             if named[0] in self.refused:
                 return False
             self.loads.append(named[0])
-        self.in_memory[name] = named
+        self.in_memory[name] = self.intrudes.pop(("loaded", name, named[0]), named)
         return True
 
     def answer(self, name: str) -> float:
-        version = self.in_memory[name][0]
-        return self.answers.get(version, version) if name == "adder" else float(version)
+        before = self.in_memory[name]
+        other = self.intrudes.pop(("asked", name, before[0]), before)
+        if not self.hides:
+            self.in_memory[name] = other
+        return self.answers.get(other[0], other[0]) if name == "adder" else float(other[0])
 
 
 class ByHttp(Script):
@@ -106,6 +115,8 @@ class ByHttp(Script):
         )
         assert named is not None
         if not self.load(name, named):
+            if self.rewrites and name == "adder":
+                (self.repository / name / file).write_text("{}")
             return web.json_response({"error": "error type: it can't"}, status=400)
         return web.json_response({})
 
@@ -142,7 +153,10 @@ class ByGrpc(Script, service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         placed = {f"file:{p.relative_to(self.repository / 'adder')}" for p in self.repository.glob("adder/*/*")}
         assert {f"file:{version}/model.onnx"} <= (files or placed)  # nothing else could be loaded
         if not self.load(request.model_name, (version, config["parameters"]["modelcast_digest"]["string_value"])):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "load failed for model 'adder': it can't")
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"load failed for model 'adder': version {version} is at UNAVAILABLE state: it can't",
+            )
         return service_pb2.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(self, request: Any, _: Any) -> Any:
@@ -266,6 +280,37 @@ async def test_a_load_that_the_server_never_took_makes_it_load_nothing_else(
     await refused(engine, 2, tmp_path)
     assert server.in_memory == {"adder": (1, version_of(1).digest)}
     assert server.loads == [1]
+
+
+@pytest.mark.parametrize("name", ["adder", "adder.trial"])
+@pytest.mark.parametrize(("when", "hides"), [("loaded", False), ("asked", False), ("asked", True)])
+async def test_the_answers_of_what_somebody_else_loads_meanwhile_blame_no_version(
+    when: str, name: str, hides: bool, server: Script, make: Any, tmp_path: Path
+) -> None:
+    engine = await make()
+    await swapped(engine, 1, tmp_path)
+    server.intrudes[when, name, 2] = (9, version_of(9).digest)
+    server.hides = hides
+    failed = await refused(engine, 2, tmp_path)
+    said = "asked again, it answers as recorded" if hides else "took version 2, but its memory names version 9"
+    assert (failed.code, said in failed.message) == ("unconfirmed", True), failed
+    assert "run one companion a server" in failed.hint
+    assert server.in_memory == {"adder": (1, version_of(1).digest)}
+    await swapped(engine, 2, tmp_path)
+    assert server.in_memory == {"adder": (2, version_of(2).digest)}
+
+
+@pytest.mark.parametrize("kind", ["mlserver", "kserve"])
+async def test_a_load_of_settings_that_somebody_else_has_written_meanwhile_blames_no_version(
+    server: Script, make: Any, tmp_path: Path
+) -> None:
+    engine = await make()
+    await swapped(engine, 1, tmp_path)
+    server.refused.add(2)
+    assert (await refused(engine, 2, tmp_path)).code == BLAMES_THE_VERSION
+    server.rewrites = True
+    failed = await refused(engine, 2, tmp_path)
+    assert (failed.code, "run one companion a server" in failed.hint) == ("unconfirmed", True), failed
 
 
 async def test_the_reason_is_told_though_what_served_before_can_not_be_loaded_again(

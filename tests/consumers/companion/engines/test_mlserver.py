@@ -15,6 +15,7 @@ from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.companion.conformance import ComparingConformance, SilentConformance
 from tests.consumers.companion.servers.server_process import PROGRAMS, ServerProcess, running
 from tests.consumers.pod.models import Artifact, order
+from tests.consumers.pod.pod_process import TOKEN
 from tests.support.servers.serving_peers import mlserver_python
 from tests.support.waiting import until_async
 
@@ -68,6 +69,43 @@ class MLServer(ServerProcess):
         assert post(self.http_port, "/v2/repository/models/adder/load", {})[0] == 200
 
 
+class ElsewhereServer(MLServer):
+    """Looks for its models in another folder than that in which the companion places them."""
+
+    @property
+    def view(self) -> Path:
+        return self.root / "view"
+
+    def command(self) -> tuple[list[str], Mapping[str, str]]:
+        (*start, _), env = super().command()
+        self.view.mkdir(exist_ok=True)
+        return [*start, str(self.view)], env
+
+
+async def test_a_folder_that_mlserver_does_not_see_blames_no_version_and_says_what_to_do(tmp_path: Path) -> None:
+    home = tmp_path / "companion"
+    home.mkdir()
+    with running(ElsewhereServer(tmp_path, 0)) as rig:
+        companion = CompanionProcess(home, *rig.options).start()
+        driver = V2Pod("companion-a", companion.url, TOKEN)
+        rig.artifact(1).put(companion.cache)
+        seen = rig.view / "adder"
+        try:
+            for said in ("Model adder not found", r"Invalid URI specified for model adder \(.*/view/adder/1\)"):
+                with pytest.raises(LoadFailed, match=said) as caught:
+                    await driver.load(order(rig.artifact(1), 1))
+                assert (caught.value.code, "as --repository" in caught.value.hint) == ("not_delivered", True)
+                if not seen.exists():  # now it sees the settings, and still not the version's folder
+                    seen.mkdir()
+                    (seen / "model-settings.json").symlink_to(rig.repository / "adder/model-settings.json")
+            (seen / "1").symlink_to(rig.repository / "adder/1")
+            await driver.load(order(rig.artifact(1), 1))
+            assert rig.says() == 1
+        finally:
+            await driver.aclose()
+            companion.stop()
+
+
 class MLServerConformance(ComparingConformance):
     workers = 0
 
@@ -81,7 +119,7 @@ class TestMLServerInOneProcess(MLServerConformance, SilentConformance):
     workers = 0
 
 
-class TestMLServerWithAWorker(MLServerConformance):
+class TestMLServerWithAWorker(MLServerConformance, SilentConformance):
     workers = 1
 
     async def test_a_version_for_which_mlserver_and_its_worker_have_no_room_is_refused_with_numbers(

@@ -175,6 +175,22 @@ class TestTriton(SilentConformance):
         assert caught.value.code == "not_delivered", caught.value
         await self.is_served(1, rig, driver)
 
+    async def test_a_file_of_its_own_machine_that_triton_lacks_blames_no_version(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        files = rig.artifact(2).files
+        hint = json.loads(files["modelcast/triton.json"])
+        hint["config"]["parameters"] = {"EXECUTION_ENV_PATH": {"string_value": "/opt/envs/none.tar.gz"}}
+        by_config = Artifact({**files, "modelcast/triton.json": json.dumps(hint).encode()})
+        by_code = Artifact({**files, "model.py": files["model.py"] + b"\nopen('/opt/words/none.txt')\n"})
+        for version, lacking, path in ((2, by_config, "/opt/envs/none.tar.gz"), (3, by_code, "/opt/words/none.txt")):
+            lacking.put(companion.cache)
+            with pytest.raises(LoadFailed, match=path) as caught:
+                await driver.load(order(lacking, version))
+            assert (caught.value.code, "on the server's machine" in caught.value.hint) == ("not_delivered", True)
+        await self.is_served(1, rig, driver)
+
     async def test_what_somebody_left_half_copied_is_replaced_whole_before_triton_reads_it(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
     ) -> None:

@@ -87,7 +87,7 @@ async def test_large_files_are_sent_by_another_process(
 
 
 async def test_what_triton_refuses_there_is_judged_as_here(server: TakingServer, tmp_path: Path) -> None:
-    server.refusal = "load failed for model 'adder': version 1: Internal: no such operator"
+    server.refusal = "load failed for model 'adder': version 1 is at UNAVAILABLE state: Internal: no such operator"
     with pytest.raises(LoadFailed, match="no such operator") as caught:
         await swapped(server, LARGE, tmp_path)
     assert caught.value.code == BLAMES_THE_VERSION

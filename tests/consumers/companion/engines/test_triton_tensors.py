@@ -8,6 +8,7 @@ pytest.importorskip("tritonclient.grpc")
 from tritonclient.grpc import service_pb2
 
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
+from modelcast.consumers.pod.engine import Unsupported
 
 
 class Result:
@@ -67,13 +68,18 @@ def test_an_input_is_asked_with_its_bytes(item: dict[str, Any], raw: bytes) -> N
         {},
         {"inputs": "none"},
         {"inputs": [{}]},
-        {"inputs": [{"name": "x", "datatype": "BF16", "shape": [1], "data": [1]}]},
-        {"inputs": [{"name": "x", "datatype": "FP31", "shape": [1], "data": [1]}]},
         {"inputs": [{"name": "x", "datatype": "INT32", "shape": [3], "data": [1]}]},
         {"inputs": [{"name": "x", "datatype": "INT32", "shape": [1], "data": ["a"]}]},
         {"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": [7]}]},
     ],
 )
-def test_what_is_no_request_is_refused(request_: dict[str, Any]) -> None:
+def test_what_is_no_request_is_damaged(request_: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         inputs_of(request_)
+
+
+@pytest.mark.parametrize("datatype", ["BF16", "FP31"])
+def test_a_datatype_that_the_companion_can_not_ask_is_its_own_limit(datatype: str) -> None:
+    with pytest.raises(Unsupported, match=f"input 'x': the companion can't ask datatype {datatype}") as caught:
+        inputs_of({"inputs": [{"name": "x", "datatype": datatype, "shape": [1], "data": [1]}]})
+    assert "record a sample" in caught.value.hint

@@ -49,15 +49,44 @@ def test_any_other_platform_names_nothing(platform: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "placed"), [("./model.bin", "./7/model.bin"), ("deep/er", "./7/deep/er"), (".", "./7"), ("/etc", "./7")]
+    ("uri", "placed"),
+    [
+        ("./number.txt", "./7/number.txt"),
+        ("deep/er", "./7/deep/er"),
+        ("deep", "./7/deep"),
+        (".", "./7"),
+        ("/etc", "./7"),
+    ],
 )
 def test_the_uri_leads_into_the_versions_own_folder(uri: str, placed: str) -> None:
-    assert hinted(implementation="a.B", parameters={"uri": uri}).settings["parameters"]["uri"] == placed
+    hint = {"implementation": "a.B", "parameters": {"uri": uri}}
+    files = {"number.txt": b"1", "deep/er/more.txt": b"", "modelcast/mlserver.json": json.dumps(hint).encode()}
+    assert laid_out(files).settings["parameters"]["uri"] == placed
 
 
-def test_a_uri_that_leaves_the_artifact_is_refused() -> None:
-    with pytest.raises(NotLoadable, match="leaves the artifact"):
-        hinted(implementation="a.B", parameters={"uri": "../../etc"})
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("uri", "../../etc", "leaves the artifact"),
+        ("uri", "s3://bucket/model", "leaves the artifact"),
+        ("uri", "./model.bin", "names nothing that the artifact holds"),
+        ("environment_tarball", "env.tar.gz", "names nothing that the artifact holds"),
+    ],
+)
+def test_a_path_to_what_the_artifact_lacks_is_unsupported_with_what_to_do(name: str, value: str, said: str) -> None:
+    with pytest.raises(Unsupported, match=f"{name} .* {said}") as caught:
+        hinted(implementation="a.B", parameters={name: value})
+    assert "publish it with that file" in caught.value.hint
+
+
+def test_an_environment_lies_below_the_versions_folder_or_where_the_server_has_its_own() -> None:
+    hint = {"implementation": "a.B", "parameters": {"environment_tarball": "./env.tar.gz"}}
+    layout = laid_out({"env.tar.gz": b"", "modelcast/mlserver.json": json.dumps(hint).encode()})
+    assert layout.settings["parameters"] == {"uri": "./7", "environment_tarball": "./7/env.tar.gz"}
+    tried = settings_elsewhere(layout, "fraud.trial", "../fraud")["parameters"]
+    assert tried == {"uri": "../fraud/7", "environment_tarball": "../fraud/7/env.tar.gz"}
+    own = hinted(implementation="a.B", parameters={"environment_tarball": "/opt/env.tar.gz"})
+    assert settings_elsewhere(own, "fraud.trial", "../fraud")["parameters"]["environment_tarball"] == "/opt/env.tar.gz"
 
 
 def test_an_artifacts_own_settings_count_and_are_not_placed_where_mlserver_would_find_them() -> None:
@@ -71,10 +100,20 @@ def test_settings_deeper_in_an_artifact_are_not_placed_for_mlserver_would_load_a
     assert laid_out(files).places == (Place("model.joblib", "model.joblib"), Place("x/weights", "x/weights"))
 
 
-@pytest.mark.parametrize("hint", [{}, {"implementation": 7}, {"implementation": "a.B", "parameters": []}])
+@pytest.mark.parametrize("hint", [{"implementation": 7}, {"implementation": "a.B", "parameters": []}])
 def test_a_damaged_hint_is_the_versions_fault(hint: dict[str, object]) -> None:
     with pytest.raises(NotLoadable):
         hinted(**hint)
+
+
+def test_settings_that_name_no_implementation_leave_it_to_the_files_name() -> None:
+    """MLServer itself takes it from its environment, which a companion does not see."""
+    settings = {"parameters": {"extra": {"k": 1}}}
+    named = laid_out({"model.joblib": b"", "model-settings.json": json.dumps(settings).encode()})
+    assert named.settings["implementation"] == "mlserver_sklearn.SKLearnModel"
+    assert named.settings["parameters"] == {"uri": "./7", "extra": {"k": 1}}
+    with pytest.raises(Unsupported, match=r"modelcast/mlserver\.json"):
+        hinted(**settings)
 
 
 def test_what_nothing_says_how_to_load_is_unsupported_with_what_to_do() -> None:

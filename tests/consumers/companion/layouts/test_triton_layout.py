@@ -10,6 +10,7 @@ from modelcast.consumers.companion.layouts.triton import triton_layout
 from modelcast.consumers.companion.layouts.version_layout import HINT_SIZE_MAX, Place, VersionLayout
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.schemas.errors import ContentError
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -58,6 +59,14 @@ def test_an_artifact_laid_out_as_triton_wants_it_keeps_its_configuration_and_cha
     assert layout.settings["seen"] == 'backend: "python"'
 
 
+@pytest.mark.parametrize("more", ["labels.txt", "warmup/x", "2/model.onnx"])
+def test_what_triton_wants_beside_the_versions_folder_is_unsupported_with_what_to_do(more: str) -> None:
+    """Placed flat, Triton would not find its model, and the version would be blamed."""
+    with pytest.raises(Unsupported, match=f"it holds {more.split('/', maxsplit=1)[0]}") as caught:
+        laid_out({"config.pbtxt": b"", "1/model.onnx": b"", more: b""}, lambda _text: {"backend": "onnxruntime"})
+    assert "move what the model needs into folder 1" in caught.value.hint
+
+
 def test_a_configuration_beside_files_of_no_version_folder_counts_too() -> None:
     layout = laid_out({"config.pbtxt": b"", "model.py": b""}, lambda _text: {"backend": "python"})
     assert layout.places == (Place("model.py", "model.py"),)
@@ -82,12 +91,37 @@ def test_what_nothing_says_how_to_load_is_unsupported_with_what_to_do() -> None:
         laid_out({"weights.gguf": b""})
 
 
-@pytest.mark.parametrize("hint", [b"{", b"[]", b"{}", b'{"config": []}', b" " * (HINT_SIZE_MAX + 1)])
+@pytest.mark.parametrize("hint", [b"{", b"[]", b"{}", b'{"config": []}'])
 def test_a_damaged_hint_is_the_versions_fault(hint: bytes) -> None:
     with pytest.raises(NotLoadable, match=r"modelcast/triton\.json"):
         laid_out({"model.onnx": b"", "modelcast/triton.json": hint})
 
 
+def test_a_hint_that_is_larger_than_a_companion_reads_is_its_own_limit() -> None:
+    with pytest.raises(Unsupported, match=f"a companion reads at most {HINT_SIZE_MAX}"):
+        laid_out({"model.onnx": b"", "modelcast/triton.json": b" " * (HINT_SIZE_MAX + 1)})
+
+
 def test_a_damaged_text_configuration_is_the_versions_fault() -> None:
     with pytest.raises(NotLoadable, match="unknown field"):
         laid_out({"model.onnx": b"", "config.pbtxt": b"?"})
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (b'backend: "python"\nof_a_newer_triton: 1', Unsupported),
+        (b"input { data_type: TYPE_FP4 }", Unsupported),
+        (b"backend: {", NotLoadable),
+        (b"\xff", NotLoadable),
+    ],
+)
+def test_a_text_configuration_of_a_newer_triton_is_unsupported_with_what_to_do_and_a_damaged_one_is_not(
+    text: bytes, error: type[ContentError]
+) -> None:
+    pytest.importorskip("tritonclient.grpc")
+    from modelcast.consumers.companion.engines.triton import parse_config
+
+    with pytest.raises(error) as caught:
+        laid_out({"model.py": b"", "config.pbtxt": text}, parse_config)
+    assert ("modelcast/triton.json" in caught.value.hint) is (error is Unsupported)

@@ -29,6 +29,7 @@ LABELS = {
     "stage": "a stage of a load",
     "by": "who announced",
     "hop": "a stretch of the probe's way",
+    "cause": "what a line of what is wrong is about",
 }
 """Every label that a metric may have, and what it names."""
 RETIRED = {

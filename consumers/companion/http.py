@@ -80,7 +80,8 @@ def _what_failed(error: Exception, seconds: float) -> str:
         case aiohttp.ClientResponseError():  # its own words show the bytes
             return "what answers does not speak HTTP"
         case aiohttp.ClientConnectorError(os_error=cause) if not isinstance(error, aiohttp.ClientSSLError):
-            return (os.strerror(cause.errno) if (cause.errno or 0) > 0 else cause.strerror) or str(error)
+            number = cause.errno or 0  # negative: of a name that is not known
+            return (os.strerror(number) if number > 0 else cause.strerror) or str(error)
         case _:
             return str(error) or type(error).__name__
 

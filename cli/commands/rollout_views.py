@@ -10,8 +10,8 @@ from rich.text import Text
 from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, TextTable, emit, out
 from modelcast.cli.options import Output, Watch
+from modelcast.cli.views.candidates import UNHEARD
 from modelcast.cli.views.registry import read_log
-from modelcast.cli.views.rollout_source import UNHEARD
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of, short
 from modelcast.schemas.errors import NotFound, VerificationFailed

@@ -4,8 +4,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from modelcast.cli.configured import origin_registry
+from modelcast.cli.views.candidates import candidate_lines
 from modelcast.cli.views.holds import holds, reported_holds
-from modelcast.cli.views.rollout_source import candidate_lines, reported_rollout
 from modelcast.schemas.errors import ModelcastError
 
 if TYPE_CHECKING:
@@ -57,9 +57,14 @@ class HoldSource:
         self._read = (state.model, state.head_generation)
 
     def _candidate(self, log: "ModelLog", state: "VersionState") -> list[str]:
+        from modelcast.producers.rollouts import reported_rollout
+
         assert log.rollout is not None
+        kafka = self._settings.kafka
+        hurried = kafka.model_copy(update={"timeout_seconds": min(KAFKA_SECONDS_MAX, kafka.timeout_seconds)})
+        settings = self._settings.model_copy(update={"kafka": hurried})
         try:
-            found, age = reported_rollout(self._settings, log.model, log.registry_id, KAFKA_SECONDS_MAX)
+            found, age = reported_rollout(settings, log.model, log.registry_id)
         except ModelcastError as error:
             told = candidate_lines(log.rollout, state.regions, None, 0.0)[:-1]
             return [*told, f"  what its controller reports is not known: {error.message}"]

@@ -8,8 +8,8 @@ from typing import NoReturn
 import pytest
 
 from modelcast.cli.views import hold_source
+from modelcast.cli.views.candidates import UNHEARD, candidate_lines
 from modelcast.cli.views.hold_source import HoldSource
-from modelcast.cli.views.rollout_source import UNHEARD, candidate_lines
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher, RolloutCommander, rollouts
@@ -74,7 +74,7 @@ def test_a_view_tells_it_as_long_as_it_is_under_way_also_while_kafka_is_away(
         raise KafkaUnavailable("Kafka does not answer", subject="localhost:9092")
 
     answers: list[Callable[..., object]] = [away, lambda *_: (replace(REPORTED, rollout="3", candidate=2), 1.0)]
-    monkeypatch.setattr(hold_source, "reported_rollout", lambda *a: answers[0](*a))
+    monkeypatch.setattr(rollouts, "reported_rollout", lambda *a: answers[0](*a))
     source = HoldSource(SETTINGS, wait_seconds_max=60)
     shown = lambda head: source.lines(state("fraud", ROWS, head_generation=head))  # noqa: E731
     assert shown(2) == []

@@ -40,8 +40,11 @@ class Page:
         self.overview.take(state, state.updated_at_us, state.updated_at_us, "kafka")
         view = self.overview.models[state.model]
         self.statuses.update(view.statuses)
+        pods = {row.region: row.pods for row in state.regions}
         for region, pair in view.pairs.items():
             if LOOKS[pair.status].serves_aspired:
+                confirmed = [pod.version == pair.row.aspired_version for pod in pods[region]]
+                assert all(confirmed) and len(confirmed) == pair.row.pods_expected, region
                 assert state.updated_at_us - pair.row.read_at_us <= READ_BACK_US, region
                 assert not pair.row.silent, region
         met = bool(state.alarm), tuple((each.status, each.counted) for each in view.pairs.values())

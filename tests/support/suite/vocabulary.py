@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -28,6 +29,7 @@ LABELS = {
     "stage": "a stage of a load",
     "by": "who announced",
     "hop": "a stretch of the probe's way",
+    "cause": "what a line of what is wrong is about",
 }
 """Every label that a metric may have, and what it names."""
 RETIRED = {
@@ -80,8 +82,13 @@ def sources() -> Iterator[Path]:
         yield from sorted((ROOT / folder).rglob("*.py"))
 
 
-def declared_names() -> Iterator[tuple[str, str]]:
-    """File, and the name of each module, class, function, constant and attribute of the product."""
+@cache
+def declared_names() -> tuple[tuple[str, str], ...]:
+    """File, and the name of each module, class, function, constant and attribute of the product; read once."""
+    return tuple(_declared_names())
+
+
+def _declared_names() -> Iterator[tuple[str, str]]:
     for path in sources():
         at = path.relative_to(ROOT).as_posix()
         yield at, path.stem
@@ -95,12 +102,17 @@ def declared_names() -> Iterator[tuple[str, str]]:
                     yield at, name
 
 
-def metric_calls() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The name and the labels of each metric that the product declares, as its source has them.
+@cache
+def metric_calls() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The name and the labels of each metric that the product declares, as its source has them; read once.
 
     Raises:
         ValueError: a declaration whose name is no literal, or whose labels are none.
     """
+    return tuple(_metric_calls())
+
+
+def _metric_calls() -> Iterator[tuple[str, tuple[str, ...]]]:
     for path in sources():
         text = path.read_text()
         if "prometheus" not in text and "Shown(" not in text:

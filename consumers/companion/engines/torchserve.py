@@ -59,7 +59,7 @@ class TorchServeEngine(HttpEngine):
                 answer.message, code="unsupported", hint="archive each version with a --version of its own"
             )
         if answer.status >= 300:
-            raise load_refused(answer, *load_verdict(answer))
+            raise load_refused(answer, *torchserve_verdict(answer))
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``."""
@@ -93,7 +93,7 @@ class TorchServeEngine(HttpEngine):
         return [row for row in answer.body if isinstance(row, dict)]
 
 
-def load_verdict(answer: ServerAnswer) -> tuple[str, str]:
+def torchserve_verdict(answer: ServerAnswer) -> tuple[str, str]:
     """``LoadFailed``'s code and hint for TorchServe's answer to a registration."""
     if answer.status in {401, 403, 405}:
         return "unsupported", "start it with --enable-model-api; MODELCAST_SERVER_TOKEN holds its management token"

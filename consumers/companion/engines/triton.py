@@ -25,7 +25,7 @@ from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.engines.triton_sending import TritonToken, send_load
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
-from modelcast.consumers.companion.engines.triton_words import SEES_HINT, UNREACHABLE_HINT, load_verdict
+from modelcast.consumers.companion.engines.triton_words import SEES_HINT, UNREACHABLE_HINT, triton_verdict
 from modelcast.consumers.companion.identity import check_held
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.layouts.version_layout import VersionLayout, folder_of
@@ -162,7 +162,7 @@ class TritonEngine:
         except OSError as error:
             raise LoadFailed(str(error), code="io_error", subject=order.model) from None
         except InferenceServerException as error:
-            code, hint = load_verdict(str(error.status()), str(error.message()), order.version)
+            code, hint = triton_verdict(str(error.status()), str(error.message()), order.version)
             raise LoadFailed(str(error.message()), code=code, subject=order.model, hint=hint) from None
         finally:
             if mark:
@@ -232,7 +232,7 @@ class TritonEngine:
         files = {f"file:{layout.folder}/{path}": content for path, content in delivered.contents.items()}
         if refused := await self._send_load(name, config, files):
             status, message = refused
-            code, hint = load_verdict(status, message, delivered.order.version)
+            code, hint = triton_verdict(status, message, delivered.order.version)
             raise LoadFailed(message, code=code, hint=hint)
 
     async def _send_load(self, name: str, config: str, files: Mapping[str, bytes]) -> tuple[str, str] | None:

@@ -28,7 +28,7 @@ _RESTRICTED_HINT = (
 )
 
 
-def load_verdict(status: str, message: str, version: int) -> tuple[str, str]:
+def triton_verdict(status: str, message: str, version: int) -> tuple[str, str]:
     """``LoadFailed``'s code and hint for Triton's answer to a load of files that were verified and placed whole.
 
     Args:

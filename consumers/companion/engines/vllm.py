@@ -38,7 +38,7 @@ class VLLMEngine(HttpEngine):
         body = {"lora_name": order.model, "lora_path": str(folder), "load_inplace": True}
         answer = await self.client.ask("POST", "/v1/load_lora_adapter", body=body, seconds=self.load_seconds_max)
         if answer.status >= 300:
-            raise load_refused(answer, *load_verdict(answer))
+            raise load_refused(answer, *vllm_verdict(answer))
         await self._reset_cache()
 
     async def _reset_cache(self) -> None:
@@ -66,7 +66,7 @@ class VLLMEngine(HttpEngine):
         await self.ask_to_unload(model, "POST", "/v1/unload_lora_adapter", body={"lora_name": model})
 
 
-def load_verdict(answer: ServerAnswer) -> tuple[str, str]:
+def vllm_verdict(answer: ServerAnswer) -> tuple[str, str]:
     """``LoadFailed``'s code and hint for vLLM's answer to an adapter."""
     message = answer.message.lower()
     if any(words in message for words in _UNSUPPORTED):

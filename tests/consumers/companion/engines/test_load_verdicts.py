@@ -6,10 +6,10 @@ import pytest
 
 from modelcast.consumers.companion.engines.kserve import KServeEngine
 from modelcast.consumers.companion.engines.mlserver import MLServerEngine
-from modelcast.consumers.companion.engines.torchserve import load_verdict as torchserve
-from modelcast.consumers.companion.engines.triton_words import load_verdict
+from modelcast.consumers.companion.engines.torchserve import torchserve_verdict
+from modelcast.consumers.companion.engines.triton_words import triton_verdict
 from modelcast.consumers.companion.engines.v2_engine import V2Engine
-from modelcast.consumers.companion.engines.vllm import load_verdict as vllm
+from modelcast.consumers.companion.engines.vllm import vllm_verdict
 from modelcast.consumers.companion.http import ServerAnswer
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION
 
@@ -72,22 +72,28 @@ def test_kserve(status: int, said: str, code: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("verdict_of", "status", "body", "code", "hint"),
     [
-        (torchserve, 403, {}, "unsupported", "MODELCAST_SERVER_TOKEN"),
-        (torchserve, 404, {}, "not_delivered", "allowed_urls"),
-        (torchserve, 500, {}, "server_failed", ""),
+        (torchserve_verdict, 403, {}, "unsupported", "MODELCAST_SERVER_TOKEN"),
+        (torchserve_verdict, 404, {}, "not_delivered", "allowed_urls"),
+        (torchserve_verdict, 500, {}, "server_failed", ""),
         (
             *(
-                torchserve,
+                torchserve_verdict,
                 500,
                 {"code": 500, "type": "t", "message": "Failed to start workers for model adder version: 1"},
             ),
             *("server_failed", "model_log.log"),
         ),
-        (torchserve, 500, {"code": 500, "type": "t", "message": "bad"}, BLAMES_THE_VERSION, ""),
-        (vllm, 404, {"error": {"message": "No adapter found for /m/adder/2"}}, "not_delivered", "at the same path"),
-        (vllm, 404, {"detail": "Not Found"}, "unsupported", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"),
-        (vllm, 400, {"error": {"message": "bad"}}, BLAMES_THE_VERSION, ""),
-        (vllm, 400, {"detail": "bad"}, "server_failed", ""),
+        (torchserve_verdict, 500, {"code": 500, "type": "t", "message": "bad"}, BLAMES_THE_VERSION, ""),
+        (
+            vllm_verdict,
+            404,
+            {"error": {"message": "No adapter found for /m/adder/2"}},
+            "not_delivered",
+            "at the same path",
+        ),
+        (vllm_verdict, 404, {"detail": "Not Found"}, "unsupported", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"),
+        (vllm_verdict, 400, {"error": {"message": "bad"}}, BLAMES_THE_VERSION, ""),
+        (vllm_verdict, 400, {"detail": "bad"}, "server_failed", ""),
     ],
 )
 def test_torchserve_and_vllm(verdict_of: Verdict, status: int, body: dict[str, object], code: str, hint: str) -> None:
@@ -142,6 +148,6 @@ def states(*said: str) -> str:
     ],
 )
 def test_triton(status: str, said: str, code: str, hint: str) -> None:
-    found = load_verdict(f"StatusCode.{status}", said, 2)
+    found = triton_verdict(f"StatusCode.{status}", said, 2)
     assert found[0] == code
     assert hint in found[1]

@@ -50,7 +50,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
 
     follower = KafkaFollower(settings, from_thread)
     poller = RedisPoller(settings, board.take, lambda: not board.kafka_reads)
-    groups = GroupsWatch(lambda: GroupReader(settings))
+    groups = GroupsWatch(lambda: GroupReader(settings), board.hear_groups)
     runner = web.AppRunner(
         make_web_app(settings, board, LogSource(settings), groups, CommandWriter(settings), HistorySource(settings)),
         access_log=None,

@@ -58,7 +58,7 @@ LOOKS: dict[Status, Look] = {
     ),
     Status.SILENT: Look("▯", "#6b21a8", "#c4a1ff", "no report came in time; what is shown is the last report"),
     Status.REFUSED: Look(
-        "⊘", "#9d174d", "#f9a8d4", "the aspired version is damaged or quarantined; the old one serves"
+        "⊘", "#9d174d", "#f9a8d4", "a version is damaged, quarantined or cut off as a candidate; the old one serves"
     ),
     Status.FAILED: Look("✕", "#b42318", "#ff8a80", "tried without success; where a retry can help, it is tried again"),
     Status.STALLED: Look("▬", "#a33c00", "#fb923c", "behind, and nothing moves"),

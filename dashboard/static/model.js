@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.mjs";
 import { Actions } from "./actions.js";
+import { Candidate } from "./candidate.js";
 import { clock, duration, number, plural, size, utc, version } from "./format.js";
 import { Lags } from "./lags.js";
 import { AGES_MS, Bar, Earlier, useAnswer } from "./models.js";
@@ -131,6 +132,7 @@ export function Model({ name }) {
       ${model.alarm && html`<p class="alarm"><b>ALARM</b> <${Said} text=${model.alarm} /></p>`}
     </section>
     ${body.problems.length ? html`<section aria-label="what is wrong"><h2>What is wrong</h2><${Problems} ids=${body.problems.map((each) => each.id)} find="" /></section>` : null}
+    <${Candidate} model=${name} seen=${body.candidate} />
     <${Lags} key=${name} model=${name} />
     <section aria-label="regions"><h2>${plural(body.regions_total, "region")}, worst first</h2>${model.regions_omitted ? html`<p>${plural(model.regions_omitted, "more region")} did not fit into what the tracker says.</p>` : null}
       <${PairTable} rows=${body.regions} name="region" chosen=${region} choose=${(each) => setRegion(each === region ? "" : each)} /></section>

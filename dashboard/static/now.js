@@ -10,9 +10,11 @@ import { live, nowUs, old, store } from "./store.js";
 import { Strip } from "./strip.js";
 
 const ROWS = 30, TURNED_US = 120e6;
+const ELSEWHERE = { group: "/kafka", probe: "/kafka", "dead-letters": "/refused" };
 
 /** Where a problem is looked at more closely. */
 export function target(problem) {
+  if (problem.cause in ELSEWHERE) return ELSEWHERE[problem.cause];
   if (problem.model) return `/models/${problem.model}${problem.region ? `#${problem.region}` : ""}`;
   return problem.region ? `/regions/${problem.region}` : "/regions";
 }

@@ -1,6 +1,8 @@
 """What is shown, as values: pure, `now` is passed in."""
 
 __all__ = [
+    "candidates",
+    "dead_letters",
     "disks",
     "entries",
     "freshness",
@@ -11,7 +13,6 @@ __all__ = [
     "problems",
     "recoveries",
     "rollouts",
-    "sentences",
     "takeovers",
     "trends",
     "verdict",

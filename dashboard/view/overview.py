@@ -158,6 +158,14 @@ class Overview:
             found.update(view.statuses)
         return found
 
+    def counts_in(self, region: str) -> bool:
+        """Whether any model counts there."""
+        return any((p := view.pairs.get(region)) is not None and p.counted for view in self.models.values())
+
+    def silent(self, region: str) -> bool:
+        """Whether a region is not heard of; what counts there is then told by one line."""
+        return any((p := view.pairs.get(region)) is not None and p.row.silent for view in self.models.values())
+
     def newest_us(self) -> int:
         """When the tracker last reported, UTC microseconds by this machine's clock; 0: never."""
         return max((view.appended_us for view in self.models.values()), default=0)

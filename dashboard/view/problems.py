@@ -17,6 +17,8 @@ REGION_SHARE = 0.5
 """So many of a region's models in trouble alike, and the region is the cause."""
 GROUP_MIN = 3
 REASON_CHARS_MAX = 1000
+NO_PAIRS = frozenset({"group", "probe", "dead-letters", "candidate"})
+"""Causes of problems that are in no count of pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Problem:
         id: names what it is about: a region, a version, a model or a pair. It stays while that is in trouble, whatever
             its status; only where two lines are about one thing, all but the worst carry theirs.
         status: how it stands.
-        cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``.
+        cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``; of what is no pair (``NO_PAIRS``):
+            ``group``, ``probe``, ``dead-letters`` or ``candidate``.
         title: what it is about, for people.
         pairs: how many pairs it is about.
         pairs_of: of how many that could be.
@@ -88,7 +91,7 @@ def found_problems(overview: Overview, now_us: int) -> list[FoundProblem]:
     found += _by_version(by_status[Status.REFUSED], overview)
     for status in (*BEHIND, Status.EMPTY):
         found += _behind(status, by_status[status], models_in, overview)
-    found.sort(key=lambda each: (rank(each[0].status), -each[0].pairs, each[0].since_us or now_us, each[0].id))
+    found.sort(key=lambda each: _badness(each[0], now_us))
     return list(_told_apart(found))
 
 
@@ -99,6 +102,15 @@ def _told_apart(found: Iterable[FoundProblem]) -> Iterator[FoundProblem]:
         named = replace(problem, id=f"{problem.id}:{problem.status.value.lower()}") if problem.id in seen else problem
         seen.add(named.id)
         yield named, pairs
+
+
+def worst_first(found: Iterable[Problem], now_us: int) -> list[Problem]:
+    """Worst first; among equals what concerns most pairs, then what lasts longest."""
+    return sorted(found, key=lambda problem: _badness(problem, now_us))
+
+
+def _badness(problem: Problem, now_us: int) -> tuple[int, int, int, str]:
+    return rank(problem.status), -problem.pairs, problem.since_us or now_us, problem.id
 
 
 def _matters(pair: Pair) -> bool:

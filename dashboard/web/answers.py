@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from modelcast.dashboard.dashboard import Freshness
 from modelcast.dashboard.groups import GroupStatus, GroupView
 from modelcast.dashboard.sources.letters import LetterGroup
+from modelcast.dashboard.view.candidates import SeenRollout
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.probe import ProbeView
 from modelcast.dashboard.view.problems import Problem
@@ -77,7 +78,11 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model: its regions worst first, what is wrong with it, its last log entries."""
+    """One model: its regions worst first, what is wrong with it, its last log entries.
+
+    Attributes:
+        candidate: its newest rollout, also one that is over, as its controller reported it; None: none is known.
+    """
 
     fresh: Freshness
     revision: int
@@ -86,6 +91,7 @@ class Model:
     regions_total: int
     problems: tuple[Problem, ...]
     entries: tuple[EntryLine, ...]
+    candidate: SeenRollout | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ class Api:
             regions_total=len(pairs),
             problems=tuple(p for p in board.problems if name in {p.model, *p.models}),
             entries=entries,
+            candidate=board.candidate(name),
         )
         return self._answer(request, answer)
 

@@ -17,7 +17,7 @@ from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerprint_hex
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import DecodeError, UnknownSchema
-from modelcast.schemas.traffic import reports
+from modelcast.schemas.traffic import outcomes, reports
 
 FOREIGN_MAX = 256
 """Schemas from elsewhere that a book takes in, so that they can't fill a reader's memory."""
@@ -41,6 +41,7 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             reports.PodCounts,
             reports.TrafficReading,
             reports.RolloutState,
+            outcomes.ObservedOutcome,
         )
     }
 )

@@ -20,6 +20,7 @@ _MISSING = (
 )
 _ENDS = r"(?![\w.-])"
 _ABSOLUTE = re.compile(r"""(?<=['"])/[^'"]+(?=['"])|(?<![\w.~'"/:-])/[\w.@+~-]+(?:/[\w.@+~-]+)*""")
+_READABLE = "let the server's user read what lies below the companion's --repository"
 _ON_ITS_MACHINE = "publish it with that file and name it from the version's folder, or put it on the server's machine"
 
 
@@ -41,6 +42,8 @@ async def weighed(
         held: its memory held a version of the model before.
     """
     if failed.code != BLAMES_THE_VERSION:
+        if failed.code == "not_delivered" and not failed.hint:
+            failed.hint = _READABLE
         return failed
     model = delivered.order.model
     if path := missed_file(failed.message, delivered):

@@ -20,6 +20,13 @@ from modelcast.schemas.errors import ModelcastError
 
 T = TypeVar("T")
 
+_NO_ROOM = "make room in the model repository"
+_NO_RIGHTS = "let the companion's user write to its --repository and what lies below"
+_HINTS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _NO_ROOM),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NO_RIGHTS),
+}
+
 MakeLayout = Callable[[Files, LoadOrder, ReadFile], VersionLayout]
 
 
@@ -76,10 +83,7 @@ class Delivery:
         except LoadFailed:
             raise
         except (ModelcastError, OSError, MemoryError) as error:
-            full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-            raise LoadFailed(
-                str(error), code=failure_code(error), hint="make room in the model repository" if full else ""
-            ) from None
+            raise _undelivered(error) from None
 
     def _deliver(self, order: LoadOrder, cancel: threading.Event) -> Delivered:
         with self._artifacts().open(order.manifest_digest) as folder:
@@ -121,6 +125,15 @@ class Delivery:
         except (ModelcastError, OSError) as error:
             return f"what was placed can't be read again: {error}"
         return ""
+
+
+def _undelivered(error: ModelcastError | OSError | MemoryError) -> LoadFailed:
+    """The same, with the hint apart: a long message that is cut must not lose it."""
+    if isinstance(error, ModelcastError):
+        message = f"{error.subject}: {error.message}" if error.subject else error.message
+        return LoadFailed(message, code=failure_code(error), hint=error.hint)
+    hint = _HINTS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+    return LoadFailed(str(error) or "no memory is left", code=failure_code(error), hint=hint)
 
 
 async def cancellable(work: Callable[[threading.Event], T]) -> T:

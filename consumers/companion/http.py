@@ -1,5 +1,6 @@
 """Asking a server on this machine by HTTP, with bounded answers."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ class ServerClient:
             ) as response:  # fmt: skip
                 return _answer(response.status, await _bounded(response))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            message = bounded(str(error), MESSAGE_CHARS_MAX) or type(error).__name__
+            message = bounded(_what_failed(error, seconds), MESSAGE_CHARS_MAX)
             raise PodUnreachable(f"{method} {url}: {message}", subject=self.url) from None
 
     async def aclose(self) -> None:
@@ -68,6 +69,21 @@ class ServerClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _what_failed(error: Exception, seconds: float) -> str:
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return f"no connection in {min(CONNECT_SECONDS, seconds):g} s"
+        case TimeoutError():
+            return f"no answer in {seconds:g} s"
+        case aiohttp.ClientResponseError():  # its own words show the bytes
+            return "what answers does not speak HTTP"
+        case aiohttp.ClientConnectorError(os_error=cause) if not isinstance(error, aiohttp.ClientSSLError):
+            number = cause.errno or 0  # negative: of a name that is not known
+            return (os.strerror(number) if number > 0 else cause.strerror) or str(error)
+        case _:
+            return str(error) or type(error).__name__
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

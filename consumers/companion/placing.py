@@ -111,6 +111,12 @@ class ModelRepository:
         aside.replace(self.root / model / name)
         sync(self.root / model)
 
+    def mark(self, suffix: str) -> str:
+        """Make an empty folder that no other has the name of; that name, which ends in ``suffix``."""
+        name = f"seen-{secrets.token_hex(8)}{suffix}"
+        (self.root / name).mkdir()
+        return name
+
     def models(self, suffix: str) -> list[str]:
         """The models whose name ends so."""
         return [folder.name for folder in self.root.iterdir() if folder.name.endswith(suffix)]

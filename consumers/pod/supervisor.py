@@ -263,7 +263,8 @@ class Supervisor:
             failed = as_load_failed(error)
             slot.reason = f"version {order.version}: {failed.message}"
             unforeseen = None if isinstance(error, ModelcastError) else error
-            logger.error("load failed", code=failed.code, error=failed.message, exc_info=unforeseen)
+            hint = {"hint": failed.hint} if failed.hint else {}
+            logger.error("load failed", code=failed.code, error=failed.message, **hint, exc_info=unforeseen)
             raise failed from None
         # From here to the end nothing waits: who sees the engine's new version sees whose order it is.
         old = slot.serving

@@ -116,7 +116,7 @@ class HttpEngine(ABC):
         try:
             await self.reach(order.model)
         except PodUnreachable as error:
-            raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
+            raise self._unreachable(error) from None
         noted = await self._noted(order.model)
         await self._recall(order.model)
         try:
@@ -124,7 +124,7 @@ class HttpEngine(ABC):
             return check_held(await self.serving(order.model), order, order.model)
         except PodUnreachable as error:
             await self.undo_load(order.model, noted)
-            raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
+            raise self._unreachable(error) from None
         except LoadFailed as failed:
             await self.undo_load(order.model, noted)
             held = order.model in self._folders
@@ -132,6 +132,10 @@ class HttpEngine(ABC):
         except BaseException:
             await self.undo_load(order.model, noted)
             raise
+
+    def _unreachable(self, error: PodUnreachable) -> LoadFailed:
+        hint = f"does {self.name} answer at that address? if it has just ended, its log says why"
+        return LoadFailed(error.message, code="unreachable", subject=error.subject, hint=hint)
 
     async def _recall(self, model: str) -> None:
         """A companion that was restarted learns which folder serves: it must not be tidied away as an older one."""
@@ -196,5 +200,5 @@ def load_refused(answer: ServerAnswer, code: str, hint: str = "") -> LoadFailed:
     return LoadFailed(
         answer.message,
         code=environment or code,
-        hint=("" if environment else hint) or ("it gives no reason: look into its log" if silent else ""),
+        hint=("" if environment else hint) or ("the server gives no reason: look into its log" if silent else ""),
     )

@@ -17,6 +17,7 @@ _UNSUPPORTED = ("invalid_runtime", "validation error")
 _UNSEEN = "invalid uri specified for model"
 _POOL_LOST = re.compile(r"environment with hash .* was not found")
 _SEES = "start MLServer on the folder that the companion has as --repository; it must see what is placed there"
+_UNREAD = f"{_SEES}; if it does, its log says what is wrong with the artifact's model settings"
 
 
 class MLServerEngine(V2Engine):
@@ -50,7 +51,9 @@ class MLServerEngine(V2Engine):
             return "unsupported", "does MLServer have the runtime that the artifact's model settings name?"
         if not isinstance(answer.body, dict) or not isinstance(answer.body.get("error"), str):
             return "server_failed", ""  # another server, or one without workers, which keeps its reason to its log
-        if answer.status == 404 or _UNSEEN in message:  # what the settings name lies in the artifact, see the layout
+        if answer.status == 404:  # it also passes over settings that it can't read
+            return "not_delivered", _UNREAD
+        if _UNSEEN in message:  # what the settings name lies in the artifact, see the layout
             return "not_delivered", _SEES
         if _POOL_LOST.search(message):
             return "server_failed", "MLServer has lost the workers of that environment: restart it"

@@ -25,7 +25,7 @@ from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.engines.triton_sending import TritonToken, send_load
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
-from modelcast.consumers.companion.engines.triton_words import load_verdict
+from modelcast.consumers.companion.engines.triton_words import SEES_HINT, UNREACHABLE_HINT, load_verdict
 from modelcast.consumers.companion.identity import check_held
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.layouts.version_layout import VersionLayout, folder_of
@@ -122,7 +122,7 @@ class TritonEngine:
             held = order.model in self._loaded
             raise await weighed(failed, delivered, self._delivery, self.serving, held=held) from None
         except PodUnreachable as error:
-            raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
+            raise LoadFailed(error.message, code="unreachable", subject=error.subject, hint=UNREACHABLE_HINT) from None
         seconds = {"swap": time.monotonic() - began}
         before = self._loaded.get(order.model)
         self._loaded[order.model] = replace(delivered, contents={}, samples=())
@@ -134,6 +134,7 @@ class TritonEngine:
     async def _swap(self, delivered: Delivered) -> Served:
         order = delivered.order
         before = await self.serving(order.model)
+        await self._check_seen(order)
         if before is not None and before.version != order.version:  # else its folder was replaced
             await self._recall(order, before)
         if delivered.samples:
@@ -146,6 +147,30 @@ class TritonEngine:
             await self._go_back(order, before)
             raise
         return served
+
+    async def _check_seen(self, order: LoadOrder) -> None:
+        """Raise ``LoadFailed`` unless Triton looks for models where the companion places them.
+
+        Where it looks elsewhere, it would load whatever lies there under the same number, and name our digest.
+        """
+        if self._repository is None:
+            return
+        root = self._repository.root
+        mark = ""
+        try:
+            mark = await asyncio.to_thread(self._repository.mark, TRIAL_SUFFIX)
+            index = await self._client.get_model_repository_index(as_json=True, client_timeout=READ_SECONDS)
+        except OSError as error:
+            raise LoadFailed(str(error), code="io_error", subject=order.model) from None
+        except InferenceServerException as error:
+            code, hint = load_verdict(str(error.status()), str(error.message()), order.version)
+            raise LoadFailed(str(error.message()), code=code, subject=order.model, hint=hint) from None
+        finally:
+            if mark:
+                await asyncio.to_thread(self._repository.discard, mark)
+        if mark not in {each.get("name") for each in index.get("models", [])}:
+            message = f"Triton does not see what the companion places in {root}"
+            raise LoadFailed(message, code="not_delivered", subject=order.model, hint=SEES_HINT)
 
     async def _recall(self, order: LoadOrder, before: Served) -> None:
         """A companion that was restarted learns from Triton's memory how what serves was loaded, to load it again.
@@ -180,7 +205,7 @@ class TritonEngine:
                 loaded = await self._delivery.deliver(order)
             await self._load_as(model, loaded)
         except (LoadFailed, PodUnreachable) as error:
-            log.error("what served before is not loaded again", model=model, error=str(error))
+            log.error("the server could not be put back as it was", model=model, error=str(error))
 
     async def _try(self, delivered: Delivered) -> None:
         """Load it where no request goes, and compare its answers with those recorded."""

@@ -13,12 +13,16 @@ _UNSUPPORTED = (_EXPLICIT, "unable to find backend library", "backend not found"
 _PARTS = "contains models that are not available"  # of an ensemble
 _RESTRICTED = "protocol is restricted"
 _TRIED = "load failed for model"  # so it begins what a backend has said of the files
-_UNDELIVERED = ("failed to poll from model repository", "no version is available", "at least one version must be")
+_NOT_READ = "failed to poll from model repository"  # a field of the configuration that it does not know, say
+_UNDELIVERED = ("no version is available", "at least one version must be")
 _STATE = re.compile(r"version (\d+) is at \w+ state: ([^;\n]*)")
 _OTHERS = re.compile(r"unloaded|$")  # why a version is not there that something else has let go
 _CONFIG_HINT = "mend the artifact's modelcast/triton.json or config.pbtxt; Triton's log says more"
 _EXPLICIT_HINT = "start it with --model-control-mode explicit"
-_UNDELIVERED_HINT = "start Triton on the folder that the companion has as --repository; its log says more"
+SEES_HINT = "start Triton with --model-repository on the folder that the companion has as --repository"
+UNREACHABLE_HINT = (
+    "is --server the address of Triton's gRPC service, port 8001? if Triton has just ended, its log says why"
+)
 _RESTRICTED_HINT = (
     "MODELCAST_SERVER_TOKEN holds what --grpc-restricted-protocol=model-repository:modelcast-token=… names"
 )
@@ -42,7 +46,9 @@ def load_verdict(status: str, message: str, version: int) -> tuple[str, str]:
     if code := environment_code(message):
         return code, ""
     if any(words in said for words in _UNDELIVERED):
-        return "not_delivered", _UNDELIVERED_HINT
+        return "not_delivered", f"{SEES_HINT}; Triton's log says more"
+    if _NOT_READ in said:
+        return "unsupported", _CONFIG_HINT
     if status.endswith("DEADLINE_EXCEEDED"):
         return "load_timeout", ""
     if _TRIED in said:
@@ -53,4 +59,4 @@ def load_verdict(status: str, message: str, version: int) -> tuple[str, str]:
             return "unconfirmed", ONE_EACH  # it names other versions alone, or this one was let go meanwhile
         return BLAMES_THE_VERSION, ""
     # gRPC itself says INTERNAL, too, of connections and proxies that fail.
-    return ("request_refused" if status.endswith("INVALID_ARGUMENT") else "unreachable"), ""
+    return ("request_refused", "") if status.endswith("INVALID_ARGUMENT") else ("unreachable", UNREACHABLE_HINT)

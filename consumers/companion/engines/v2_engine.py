@@ -52,6 +52,14 @@ class V2Engine(HttpEngine):
         for model in await asyncio.to_thread(self.repository.models, TRIAL_SUFFIX):
             await self._end_trial(model)
 
+    async def reach(self, model: str) -> None:
+        """See ``HttpEngine.reach``; a server of another kind is told nothing. Raises ``LoadFailed``, too."""
+        about = await self.client.ask("GET", "/v2")
+        if not _is_v2(about):
+            message = f"what answers at {self.client.url} is not {self.name}: GET /v2 says {about.message}"
+            hint = f"--server names the port of {self.name}'s HTTP service"
+            raise LoadFailed(message, code="server_failed", subject=model, hint=hint)
+
     async def note(self, model: str) -> bytes | None:
         """The settings of what serves."""
         return await self.read(model, self.settings_file)
@@ -82,7 +90,7 @@ class V2Engine(HttpEngine):
             else:
                 await self._load(model, noted)
         except (LoadFailed, PodUnreachable) as error:
-            log.error("what served before is not loaded again", model=model, error=str(error))
+            log.error("the server could not be put back as it was", model=model, error=str(error))
 
     def _named_in_settings(self, settings: bytes | None) -> tuple[int, str] | None:
         try:
@@ -107,15 +115,10 @@ class V2Engine(HttpEngine):
 
     async def _check_meant(self, name: str, settings: bytes, failed: LoadFailed) -> None:
         """Take the blame from words that were another server's, or about what somebody else has placed."""
-        if not await self._is_v2():
+        if not _is_v2(await self.client.ask("GET", "/v2")):
             failed.code, failed.hint = "server_failed", "is another program at that address? see --server"
         elif await asyncio.to_thread(self.repository.read, name, self.settings_file) != settings:
             failed.code, failed.hint = "unconfirmed", ONE_EACH
-
-    async def _is_v2(self) -> bool:
-        """Whether what answers at its address describes itself as V2 has it: another server's words blame nothing."""
-        about = (await self.client.ask("GET", "/v2")).body
-        return isinstance(about, dict) and isinstance(about.get("name"), str) and "extensions" in about
 
     async def _end_trial(self, trial: str) -> None:
         await asyncio.to_thread(self.repository.discard, trial)
@@ -137,6 +140,11 @@ class V2Engine(HttpEngine):
             ServerAnswer(answer.status, answer.body, f"the recorded sample is refused: {message}"),
             BLAMES_THE_VERSION if refused else "server_failed",
         )
+
+
+def _is_v2(about: ServerAnswer) -> bool:
+    """Whether a server describes itself as V2 has it: another one's words blame nothing."""
+    return isinstance(about.body, dict) and isinstance(about.body.get("name"), str) and "extensions" in about.body
 
 
 def _path(name: str, verb: str) -> str:

@@ -51,7 +51,9 @@ class Script:
         refused: versions that it does not load under that name.
         intrudes: what somebody else has it hold: from right after it has loaded (name, version), or from when it is
             asked a sample of that; in the latter case only until it has answered, if ``hides``.
+        looks_in: where Triton looks for models.
         rewrites: whether somebody else writes the settings while it refuses to load by them.
+        about: how it describes itself.
     """
 
     def __init__(self, repository: Path) -> None:
@@ -62,7 +64,9 @@ class Script:
         self.refused: set[int] = set()
         self.intrudes: dict[tuple[str, str, int], Named] = {}
         self.hides = False
+        self.looks_in = repository
         self.rewrites = False
+        self.about: dict[str, object] = {"name": "scripted", "extensions": []}
         self.url = ""
 
     def load(self, name: str, named: Named) -> bool:
@@ -105,7 +109,7 @@ class ByHttp(Script):
         await self._runner.cleanup()
 
     async def _about(self, _: web.Request) -> web.Response:
-        return web.json_response({"name": "scripted", "extensions": []})
+        return web.json_response(self.about)
 
     async def _load(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -159,6 +163,10 @@ class ByGrpc(Script, service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
                 f"load failed for model 'adder': version {version} is at UNAVAILABLE state: it can't",
             )
         return service_pb2.RepositoryModelLoadResponse()
+
+    async def RepositoryIndex(self, request: Any, _: Any) -> Any:
+        rows = [service_pb2.RepositoryIndexResponse.ModelIndex(name=p.name) for p in self.looks_in.iterdir()]
+        return service_pb2.RepositoryIndexResponse(models=rows)
 
     async def RepositoryModelUnload(self, request: Any, _: Any) -> Any:
         self.in_memory.pop(request.model_name, None)
@@ -330,6 +338,28 @@ async def test_the_answers_of_what_somebody_else_loads_meanwhile_blame_no_versio
     assert server.in_memory == {"adder": (1, version_of(1).digest)}
     await swapped(engine, 2, tmp_path)
     assert server.in_memory == {"adder": (2, version_of(2).digest)}
+
+
+@pytest.mark.parametrize("kind", ["triton"])
+async def test_a_triton_that_looks_elsewhere_is_told_nothing_for_it_would_load_what_lies_there(
+    server: Script, make: Any, tmp_path: Path
+) -> None:
+    server.looks_in = tmp_path / "elsewhere"
+    server.looks_in.mkdir()
+    failed = await refused(await make(), 1, tmp_path)
+    assert (failed.code, "Triton does not see what" in failed.message) == ("not_delivered", True), failed
+    assert "as --repository" in failed.hint
+    assert (server.loads, [p.name for p in server.repository.glob("seen-*")]) == ([], [])
+    server.looks_in = server.repository
+    await swapped(await make(), 1, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["mlserver", "kserve"])
+async def test_what_is_no_such_server_is_told_nothing(server: Script, make: Any, tmp_path: Path) -> None:
+    server.about = {"name": 7}
+    failed = await refused(await make(), 1, tmp_path)
+    assert (failed.code, "--server names the port" in failed.hint) == ("server_failed", True), failed
+    assert list(server.repository.glob("adder/*.json")) == []
 
 
 @pytest.mark.parametrize("kind", ["mlserver", "kserve"])

@@ -122,7 +122,11 @@ def states(*said: str) -> str:
             ),
             *(BLAMES_THE_VERSION, ""),
         ),
-        ("INVALID_ARGUMENT", "failed to poll from model repository", "not_delivered", "as --repository"),
+        ("INTERNAL", "failed to load 'adder', failed to poll from model repository", "unsupported", "triton.json"),
+        (
+            *("INVALID_ARGUMENT", "load failed for model 'adder': at least one version must be available"),
+            *("not_delivered", "as --repository"),
+        ),
         ("UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled", "unsupported", "explicit"),
         ("UNAVAILABLE", "This protocol is restricted, expecting header", "request_refused", "MODELCAST_SERVER_TOKEN"),
         ("UNAVAILABLE", "failed to connect to all addresses", "unreachable", ""),

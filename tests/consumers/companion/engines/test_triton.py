@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.pod_clients.port import LoadFailed
+from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION, LoadFailed, LoadOrder
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.asked import post
 from tests.consumers.companion.companion_process import CompanionProcess
@@ -190,6 +190,65 @@ class TestTriton(SilentConformance):
                 await driver.load(order(lacking, version))
             assert (caught.value.code, "on the server's machine" in caught.value.hint) == ("not_delivered", True)
         await self.is_served(1, rig, driver)
+
+    async def test_a_triton_that_looks_elsewhere_never_serves_what_lies_there_as_ours(
+        self, rig: TritonServer, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "companion"
+        home.mkdir()
+        (rig.repository / "adder").mkdir()
+        rig.artifact(9).put(tmp_path / "other").rename(rig.repository / "adder/1")
+        companion = CompanionProcess(home, *rig.options[:-1], str(tmp_path / "elsewhere")).start()
+        driver = V2Pod("companion-a", companion.url, TOKEN)
+        try:
+            rig.artifact(1).put(companion.cache)
+            with pytest.raises(LoadFailed, match="Triton does not see what the companion places in") as caught:
+                await driver.load(order(rig.artifact(1), 1))
+            assert (caught.value.code, "--model-repository" in caught.value.hint) == ("not_delivered", True)
+            assert rig.says() is None
+        finally:
+            await driver.aclose()
+            companion.stop()
+
+    async def test_two_companions_of_one_triton_blame_no_version_and_agree_once_both_have_the_same_order(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "second"
+        home.mkdir()
+        second = CompanionProcess(home, *rig.options[:4], cache=companion.cache).start()  # its files travel
+        other = V2Pod("companion-b", second.url, TOKEN)
+        one, sampled = rig.artifact(1), rig.sampled(2, "5 6", [5.0, 6.0]).files
+        many = json.dumps([json.loads(sampled["modelcast/sample.json"])] * 100)  # the other loads while they are asked
+        two = Artifact({**sampled, "modelcast/sample.json": many.encode()})
+        for artifact in (one, two):
+            artifact.put(companion.cache)
+        codes: list[str] = []
+
+        async def as_a_region_does(pod: V2Pod, wanted: LoadOrder) -> None:
+            while True:
+                try:
+                    return await pod.load(wanted)
+                except LoadFailed as failed:
+                    codes.append(failed.code)
+                    await asyncio.sleep(0.2)
+
+        async def over_and_over() -> None:
+            for generation in range(1, 200):
+                await as_a_region_does(other, order(one, 1, generation=generation, reload=True))
+
+        try:
+            disturbing = asyncio.create_task(over_and_over())
+            wanted = asyncio.create_task(as_a_region_does(driver, order(two, 2, generation=1000)))
+            await until_async(lambda: len(codes) > 2 or wanted.done(), "the two disturb each other")
+            disturbing.cancel()
+            await asyncio.gather(disturbing, return_exceptions=True)
+            await asyncio.gather(wanted, as_a_region_does(other, order(two, 2, generation=1000)))
+            for pod in (driver, other):
+                await self.until_reads(pod, 2)
+            assert not {BLAMES_THE_VERSION, BLAMES_THE_BYTES}.intersection(codes), codes
+        finally:
+            await other.aclose()
+            second.stop()
 
     async def test_what_somebody_left_half_copied_is_replaced_whole_before_triton_reads_it(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod

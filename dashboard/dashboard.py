@@ -148,6 +148,9 @@ class Dashboard:
         self.letters.take(batch.letters, batch.replayed)
         if batch.workers is not None:
             self.overview.workers = batch.workers
+        if batch.source == "kafka" and (batch.reach is Reach.AWAY) is not bool(self.overview.kafka_away_us):
+            self.overview.kafka_away_us = now_us if batch.reach is Reach.AWAY else 0
+            self.overview.revision += 1
         if batch.source == "redis":
             self._hear_tracker(batch, now)
         for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
@@ -172,7 +175,7 @@ class Dashboard:
 
     def _hear_tracker(self, batch: NewsBatch, now: float) -> None:
         if batch.reach is Reach.AWAY:
-            self._tracker_seconds = None
+            self._tracker_seconds, self.overview.workers = None, {}  # only Redis knows of workers
         elif batch.tracker_seconds is not None:
             self._tracker_seconds = batch.tracker_seconds
         elif self._tracker_seconds is None:

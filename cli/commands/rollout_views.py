@@ -10,6 +10,7 @@ from rich.text import Text
 from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, TextTable, emit, out
 from modelcast.cli.options import Output, Watch
+from modelcast.cli.views.candidates import UNHEARD
 from modelcast.cli.views.registry import read_log
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of, short
@@ -155,7 +156,7 @@ def _in_format(settings: "Settings", model: str, output: Format) -> tuple[Any, F
         + (f" ({rollout.reason})" if rollout.reason else "")
     )
     if fresh is None:
-        note = Text("no controller has reported on it: is `modelcast run rollouts` running?", style="yellow")
+        note = Text(UNHEARD, style="yellow")
         return data, output, Group(head, note) if rollout.active else head
     return data, output, Group(head, *_lines(fresh, age_seconds), _regions(fresh))
 

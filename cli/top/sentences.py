@@ -7,6 +7,8 @@ from modelcast.schemas.statuses import Status
 
 def where(problem: Problem) -> str:
     """Where a problem is, in a few words."""
+    if problem.cause == "kafka":
+        return "does not answer"
     if problem.cause in {"region", "tracker"} and (problem.pairs_of > 1 or problem.cause == "tracker"):
         return f"{number(problem.pairs)} of {plural(problem.pairs_of, 'model')}"
     if problem.cause == "region":

@@ -5,7 +5,7 @@ import { duration, MISSING, number, plural } from "./format.js";
 import { Ago, Command, Said, Trend, useMore } from "./parts.js";
 import { ask, changed } from "./store.js";
 
-const LOOK_MS = 5000;
+const LOOK_MS = 5000, OLD_US = 20e6;
 const BADGES = { STOP: ["■", "FAILED"], STALL: ["▬", "FAILED"], REWIND: ["↺", "FAILED"], ERR: ["✕", "FAILED"], WARN: ["◢", "LAG"], NONE: ["?", "NONE"], OK: ["·", "OK"] };
 const NEXT = {
   STALL: "look at its log; restart it if it hangs: nothing is lost",
@@ -33,9 +33,9 @@ function useEvery(path) {
   return answer;
 }
 
-function GroupBadge({ status, statuses }) {
+function GroupBadge({ status, statuses, then }) {
   const [shape, colour] = BADGES[status];
-  return html`<span class=${`badge w-${colour}`} title=${statuses.find((each) => each.status === status)?.means}><span aria-hidden="true">${shape}</span> ${status}</span>`;
+  return html`<span class=${`badge w-${colour}`} title=${statuses.find((each) => each.status === status)?.means}><span aria-hidden="true">${shape}</span> ${status}${then ? " then" : ""}</span>`;
 }
 
 const seconds = ({ lag_seconds: lag, lag_records: waiting, at_least: more }) => {
@@ -51,10 +51,10 @@ function Slowest({ group }) {
   return first ? html`<bdi>${first.topic}/${first.partition}</bdi>` : MISSING;
 }
 
-function Group({ group, statuses }) {
+function Group({ group, statuses, then }) {
   const waiting = group.partitions.filter((each) => each.lag_records || each.error);
   const [shown, more] = useMore(12);
-  return html`<tr><th scope="row"><bdi>${group.group}</bdi></th><td data-label="status"><${GroupBadge} status=${group.status} statuses=${statuses} /></td>
+  return html`<tr><th scope="row"><bdi>${group.group}</bdi></th><td data-label="status"><${GroupBadge} status=${group.status} statuses=${statuses} then=${then} /></td>
       <td data-label="oldest unread">${seconds(group)}</td><td data-label="unread records"><${Trend} values=${group.trend} /> ${group.lag_records === null ? MISSING : number(group.lag_records)}</td>
       <td data-label="slowest partition"><${Slowest} group=${group} /></td><td data-label="members">${group.members ?? MISSING}</td>
       <td data-label="last read"><${Ago} us=${group.moved_at_us} /></td></tr>
@@ -96,8 +96,9 @@ function Groups() {
   const wrong = problem ? html`<p class="missing"><${Said} text=${problem} /></p>` : null;
   if (!body.looked_at_us) return wrong ?? html`<p>The consumer groups are being looked at…</p>`;
   if (!body.groups.length) return html`${wrong}<p>No consumer group is seen: no tracker and no region has read yet, or this dashboard's Kafka user may not describe groups (infra/deploy/kafka/acls.sh grants it).</p>`;
-  return html`${wrong}<section aria-label="consumer groups"><h2>${plural(body.groups.length, "consumer group")}, worst first</h2>
+  const then = body.fresh.as_of_us - body.looked_at_us > OLD_US;
+  return html`${wrong}${then && html`<p class="missing">Kafka has not said since <${Ago} us=${body.looked_at_us} ago=${false} /> how far its consumer groups have read: this is how they were then.</p>`}<section aria-label="consumer groups"><h2>${plural(body.groups.length, "consumer group")}, worst first</h2>
     <p class="notes">looked at <${Ago} us=${body.looked_at_us} /></p>
     <table class="table"><thead><tr><th scope="col">group</th><th scope="col">status</th><th scope="col">oldest unread</th><th scope="col">unread records</th><th scope="col">slowest partition</th><th scope="col">members</th><th scope="col">last read</th></tr></thead>
-    <tbody>${body.groups.map((each) => html`<${Group} key=${each.group} group=${each} statuses=${body.statuses} />`)}</tbody></table></section>`;
+    <tbody>${body.groups.map((each) => html`<${Group} key=${each.group} group=${each} statuses=${body.statuses} then=${then} />`)}</tbody></table></section>`;
 }

@@ -34,7 +34,7 @@ function figures(each, untilMs) {
   const told = each.spans.filter((span) => span.ended_ms === null || span.ended_ms - span.begun_ms >= SHOWN_MS);
   return told.map((span) => {
     const name = span.stage.replaceAll("_", " "), seconds = (endOf(span, untilMs(each)) - span.begun_ms) / 1000;
-    if (span.ended_ms === null) return `${name} under way for ${duration(seconds)}`;
+    if (span.ended_ms === null) return each.status === "SILENT" ? `${name} under way for ${duration(seconds)} when last heard` : `${name} under way for ${duration(seconds)}`;
     const busy = span.busy_ms / 1000 < 0.8 * seconds && !MAIN.includes(span.stage) ? ` (${duration(span.busy_ms / 1000)} of work)` : "";
     return `${name} ${duration(seconds)}${busy}`;
   }).join(" · ");
@@ -45,7 +45,8 @@ export function Waterfall({ regions, generation, overUs = 0, entry = null }) {
   const [all, setAll] = useState(false);
   const timed = regions.filter((each) => each.spans.length && each.aspired_generation === generation);
   if (!timed.length) return null;
-  const untilMs = (each) => ((overUs || nowUs()) - each.spans_since_us) / 1000;
+  const silent = (each) => each.status === "SILENT"; // of what it was doing then, it is not known how long that took
+  const untilMs = (each) => ((overUs || (silent(each) ? each.heard_at_us : nowUs())) - each.spans_since_us) / 1000;
   const slowest = [...timed].sort((a, b) => tookMs(b, untilMs) - tookMs(a, untilMs)), shown = slowest.slice(0, all ? 200 : shortest);
   const longest = tookMs(slowest[0], untilMs) || 1, stages = [...new Set(timed.flatMap((each) => each.spans.map((span) => span.stage)))];
   const bar = (each, span) => html`<span key=${span.stage} class=${`s s${stages.indexOf(span.stage) % 8} ${span.ended_ms === null ? "open" : ""} ${MAIN.includes(span.stage) ? "main" : "part"}`}
@@ -108,7 +109,7 @@ export function PairTable({ rows, name, chosen, choose }) {
       <th scope="row">${choose ? html`<button type="button" class="link" data-row aria-expanded=${chosen === each.region} onClick=${() => choose(each.region)}>${each.region}</button>` : html`<a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}</a>`}</th>
       <td data-label="status"><${Badge} status=${each.status} /></td>
       <td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
-      <td data-label="served → aspired">${each.status === "SILENT" ? html`${version(each.reported_version)} <small>when last heard ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
+      <td data-label="served → aspired">${each.status === "SILENT" ? html`<small>${each.reported_version === null ? "last heard" : `${each.reported_version} when last heard`} ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
       <td data-label="pods">${number(each.pods_serving)}/${number(each.pods_expected)}</td>
       <td data-label="bytes"><${Fetch} each=${each} /></td>
       <td data-label="why, how"><${Said} text=${why(each)} max=${140} /></td></tr>`)}</tbody></table>${more(rows.length)}`;

@@ -10,7 +10,7 @@ import { live, nowUs, old, store } from "./store.js";
 import { Strip } from "./strip.js";
 
 const ROWS = 30, TURNED_US = 120e6;
-const ELSEWHERE = { group: "/kafka", probe: "/kafka", "dead-letters": "/refused" };
+const ELSEWHERE = { kafka: "/kafka", group: "/kafka", probe: "/kafka", "dead-letters": "/refused" };
 
 /** Where a problem is looked at more closely. */
 export function target(problem) {
@@ -20,6 +20,7 @@ export function target(problem) {
 }
 
 function where(problem) {
+  if (problem.cause === "kafka") return "does not answer";
   if (problem.cause === "region") return problem.pairs_of > 1 ? `${number(problem.pairs)} of ${plural(problem.pairs_of, "model")}` : problem.model;
   if (problem.cause === "tracker") return `${number(problem.pairs)} of ${plural(problem.pairs_of, "model")}`;
   if (problem.region) return `in ${problem.region}`;
@@ -52,7 +53,7 @@ function Row({ problem, recovered }) {
       <span class="when">${!recovered && moved ? html`<span title=${`${trend[0] < trend.at(-1) ? "more" : "fewer"} than ${duration(10 * (trend.length - 1))} ago`}><${Trend} values=${trend} /></span> ` : null}${recovered ? `recovered ${clock(problem.recovered_us, nowUs())}, after ${duration((problem.recovered_us - problem.since_us) / 1e6)}` : html`<${Ago} us=${problem.since_us} ago=${false} />`}</span>
       <span class="versions">${versions(problem)}</span>
     </a>
-    ${!recovered && html`<div class="why"><${Said} text=${problem.reason} max=${160} />${problem.reason && problem.status === "SILENT" ? ` ${clock(problem.since_us, nowUs())}` : ""} <${Progress} problem=${problem} />
+    ${!recovered && html`<div class="why"><${Said} text=${problem.reason} max=${160} />${problem.reason && problem.reason.endsWith("since") ? ` ${clock(problem.since_us, nowUs())}` : ""} <${Progress} problem=${problem} />
       ${named.length > 1 && html`<span class="names">${named.join(", ")}${named.length < problem.pairs ? ", …" : ""}</span>`}</div>
     <${Command} text=${problem.command} />`}
   </li>`;
@@ -137,7 +138,7 @@ export function Now() {
     ${!store.verdict.models && html`<${Empty} />`}
     ${store.verdict.models ? html`<p class="find"><label>find <input id="find" type="search" value=${find} onInput=${(event) => setFind(event.target.value)} placeholder="model, region, status" /></label></p>` : null}
     ${!quiet || store.recovered.length ? html`<section aria-label="what is wrong">
-      <div class="bar"><h2>${store.verdict.status === "LAG" ? "What is rolling out" : "What is wrong, worst first"}</h2></div>
+      <div class="bar"><h2>${store.verdict.status === "LAG" ? "What is behind, and not yet late" : "What is wrong, worst first"}</h2></div>
       <p class="keys"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> opens · <kbd>c</kbd> copies the command · <kbd>/</kbd> finds</p>
       <${Problems} ids=${store.order} find=${find} total=${store.verdict.problems} />
       ${store.recovered.length ? html`<ol class="problems">${store.recovered.map((problem) => html`<${Row} key=${problem.id} problem=${problem} recovered=${true} />`)}</ol>` : null}

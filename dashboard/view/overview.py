@@ -26,6 +26,7 @@ class Overview:
         limits: when statuses turn worse.
         models: by name.
         workers: heartbeats, by region; empty while Redis can't be read.
+        kafka_away_us: since when Kafka, by which all reports come, does not answer, this machine's clock; 0: it does.
         revision: grows with every change of a status, a version or a name.
         shape: grows with every model or region that comes or goes: a page that drew a grid draws it anew.
     """
@@ -33,6 +34,7 @@ class Overview:
     limits: Limits
     models: dict[str, ModelView] = field(default_factory=dict)
     workers: Mapping[str, tuple[Worker, ...]] = field(default_factory=dict)
+    kafka_away_us: int = 0
     revision: int = 0
     shape: int = 0
 

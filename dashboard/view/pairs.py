@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.statuses import Limits, Status, as_known, count_serving, counts, expires_at_us, status_of
+from modelcast.schemas.statuses import (
+    Limits,
+    Status,
+    as_known,
+    count_serving,
+    counts,
+    expires_at_us,
+    serves_aspired,
+    status_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +88,17 @@ class ModelView:
 
 def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:
     """The pair that a row of a state means; ``before`` tells since when."""
-    reported = replace(row, pods=())
+    reported = replace(row, pods=(), error=row.error or _error_of_a_pod(row))
     row, expires_us = as_known(reported, now_us, limits), expires_at_us(reported, limits)
     worded = status_of(row, now_us, limits, alarm=bool(state.alarm))
     ends = [at for at in (worded.until_us, expires_us + 1) if at > now_us]
     since_us = _since_us(worded.status, row, before, now_us)
     return Pair(state.model, row, reported, worded.status, since_us, min(ends, default=0))
+
+
+def _error_of_a_pod(row: RegionState) -> str:
+    """Why a pod does not serve what it should, where the region itself gives no reason."""
+    return "" if serves_aspired(row) else next((pod.error for pod in row.pods if pod.error), "")
 
 
 def _since_us(status: Status, row: RegionState, before: Pair | None, now_us: int) -> int:

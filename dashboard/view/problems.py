@@ -29,7 +29,7 @@ class Problem:
         id: names what it is about: a region, a version, a model or a pair. It stays while that is in trouble, whatever
             its status; only where two lines are about one thing, all but the worst carry theirs.
         status: how it stands.
-        cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``; of what is no pair (``NO_PAIRS``):
+        cause: ``kafka``, ``tracker``, ``region``, ``version``, ``model``, ``pair``; of what is no pair (``NO_PAIRS``):
             ``group``, ``probe``, ``dead-letters`` or ``candidate``.
         title: what it is about, for people.
         pairs: how many pairs it is about.
@@ -81,7 +81,7 @@ def problems(overview: Overview, now_us: int) -> list[Problem]:
 
 def found_problems(overview: Overview, now_us: int) -> list[FoundProblem]:
     """As ``problems``, each with its pairs."""
-    found = [*_stale(overview, now_us), *_alarms(overview)]
+    found = [*_stale(overview, now_us), *_alarms(overview), *_kafka(overview)]
     by_status: dict[Status, list[Pair]] = defaultdict(list)
     for pair in filter(_matters, overview.troubled()):
         by_status[pair.status].append(pair)
@@ -152,6 +152,25 @@ def _stale(overview: Overview, now_us: int) -> Iterable[FoundProblem]:
     yield stale, ()
 
 
+def _kafka(overview: Overview) -> Iterable[FoundProblem]:
+    """Kafka, where regions are silent because nothing that they say arrives. It comes before them."""
+    unheard = [p for p in overview.troubled() if p.status is Status.SILENT and p.row.silent]
+    if not overview.kafka_away_us or not unheard:
+        return
+    away = Problem(
+        id="kafka",
+        status=Status.SILENT,
+        cause="kafka",
+        title="Kafka",
+        pairs=sum(overview.counts().values()),
+        pairs_of=sum(overview.counts().values()),
+        since_us=overview.kafka_away_us,
+        reason="it does not answer, and what regions report comes by it: those that are silent may well serve",
+        command="modelcast doctor --only kafka",
+    )
+    yield away, ()
+
+
 def _alarms(overview: Overview) -> Iterable[FoundProblem]:
     for name, view in overview.models.items():
         if view.state.alarm:
@@ -194,7 +213,8 @@ def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) ->
     elif status is Status.EMPTY:
         reason, command = "no pods are known there: nothing serves what it has", "modelcast doctor --only pods"
     else:
-        reason = reasons.pop() if len(reasons) == 1 else ""
+        stands = {_stands(p.row) for p in members}
+        reason = min(reasons or stands) + (", and others" if len(reasons or stands) > 1 else "")
         command = "modelcast get regions"
     versions = {(p.row.served_version, p.row.aspired_version) for p in members} if len(members) == 1 else set()
     served, aspired = versions.pop() if versions else (None, None)

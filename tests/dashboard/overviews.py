@@ -134,9 +134,12 @@ def refused(model_count: int = 10, region_count: int = 8) -> dict[str, VersionSt
 
 def everything() -> dict[str, VersionState]:
     """Some of each status."""
-    states = late()
+    states, now_us = late(), time.time_ns() // 1000
+    for region in regions(8):
+        changed(states, "churn", region, replace(well(region), moved_at_us=now_us - 3600 * SECOND))
+    refuses = refusing("eu-west", behind_seconds=660, error="expected dd2b…, got 9dc2…")
     for name, region, it in (
-        ("fraud", "eu-west", as_of_now(refusing("eu-west", error="expected dd2b…, got 9dc2…"))),
+        ("fraud", "eu-west", as_of_now(refuses)),
         (
             "churn",
             "us-east",
@@ -145,6 +148,7 @@ def everything() -> dict[str, VersionState]:
                 state=State.FAILED,
                 served_version=6,
                 pods_serving=0,
+                behind_since_us=now_us - 95 * SECOND,
                 error="pod us-east-1: out of memory while loading; again in 40 s",
             ),
         ),
@@ -153,7 +157,17 @@ def everything() -> dict[str, VersionState]:
         (
             "eta",
             "ap-east",
-            replace(well("ap-east"), state=None, heard_at_us=0, silent=True, served_version=None, pods_serving=0),
+            replace(
+                well("ap-east"),
+                state=None,
+                heard_at_us=0,
+                silent=True,
+                served_version=None,
+                reported_version=None,
+                read_at_us=0,
+                pods_serving=0,
+                behind_since_us=now_us - 7200 * SECOND,
+            ),
         ),
     ):
         changed(states, name, region, it)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.stream import StreamWatcher
+from modelcast.dashboard.view.overview import Worker
+from modelcast.schemas.records import RegionHeartbeat
 from modelcast.schemas.states import STALE_SECONDS
 from modelcast.schemas.statuses import Limits, Status
-from tests.dashboard.makers import SECOND, now_state, row
+from tests.dashboard.makers import REGISTRY, SECOND, now_state, row
 
 
 def heard(watcher: StreamWatcher) -> list[str]:
@@ -73,3 +75,12 @@ async def test_a_redis_that_knows_of_no_tracker_counts_from_when_one_was_known_l
     board.take(NewsBatch("redis", Reach.LIVE, tracker_seconds=4.0))
     board.take(NewsBatch("redis", Reach.LIVE, tracker_seconds=None))  # it was emptied
     assert 4.0 <= (board.freshness().tracker_seconds or 0) < 6.0
+
+
+async def test_workers_are_not_shown_as_they_were_while_only_redis_knows_of_them_and_is_away() -> None:
+    board = Dashboard(Limits())
+    beat = RegionHeartbeat(REGISTRY, "eu", "w", 1, 1, 1)
+    board.take(NewsBatch("redis", Reach.LIVE, workers={"eu": (Worker(beat, 1),)}, tracker_seconds=0.0))
+    assert board.overview.workers
+    board.take(NewsBatch("redis", Reach.AWAY))
+    assert not board.overview.workers

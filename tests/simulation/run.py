@@ -80,9 +80,9 @@ def run_many(seeds: Iterable[int], processes: int | None = None) -> Iterator[Out
 
 def _live(world: World) -> float:
     world.on_claimed = lambda entry: _time(world, entry)  # type: ignore[method-assign]
-    _advance(world, world.stop_at)
+    advance(world, world.stop_at)
     world.trace("world", "--- no faults from here on ---")
-    peace = _converge(world, CONVERGES)
+    peace = converge(world, CONVERGES)
     _crossed_once(world)
     before = _picture(world)
     world.trace("world", "--- everything restarts ---")
@@ -90,8 +90,8 @@ def _live(world: World) -> float:
     for actor in (*world.processes, *world.pods):
         world.after(world.rng.uniform(0.0, 2.0), lambda actor=actor: actor.crash("everything restarts"))
     world.after(2.0, world.trackers.lose_tables)
-    _advance(world, world.now + 5.0)
-    _converge(world, RESTART_CHANGES_NOTHING)
+    advance(world, world.now + 5.0)
+    converge(world, RESTART_CHANGES_NOTHING)
     after = _picture(world)
     for name in before:
         if before[name] != after.get(name):
@@ -100,20 +100,21 @@ def _live(world: World) -> float:
     return peace
 
 
-def _advance(world: World, until: float) -> None:
+def advance(world: World, until: float) -> None:
+    """Let time pass until then."""
     world.scheduler.run_until(until, world.checks.each)
 
 
-def _converge(world: World, invariant: str) -> float:
+def converge(world: World, invariant: str) -> float:
     """Seconds until all was as it should be and stayed so."""
     begun = world.now
     while True:
         while lines := missing(world):
             if world.now - begun > PEACE_SECONDS_MAX:
                 world.checks.broken(invariant, f"not within {PEACE_SECONDS_MAX:.0f} seconds: {'; '.join(lines)}")
-            _advance(world, world.now + CHUNK)
+            advance(world, world.now + CHUNK)
         peace = world.now - begun
-        _advance(world, world.now + LASTS_SECONDS)
+        advance(world, world.now + LASTS_SECONDS)
         if not missing(world):
             return peace
 

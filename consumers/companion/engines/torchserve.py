@@ -14,6 +14,7 @@ from modelcast.consumers.companion.http import ServerAnswer
 from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
+_WORKERS = "failed to start workers"
 _ARCHIVE = re.compile(r"-(\d{1,18})\.mar$")
 
 
@@ -100,4 +101,6 @@ def load_verdict(answer: ServerAnswer) -> tuple[str, str]:
         return "not_delivered", "its allowed_urls must let it read file:// URLs of the companion's --repository"
     if not isinstance(answer.body, dict) or not {"code", "type", "message"} <= answer.body.keys():
         return "server_failed", ""  # TorchServe says what went wrong; whatever answered is another server
+    if _WORKERS in answer.message.lower():  # whatever its worker raised, a module that it lacks too
+        return "server_failed", "TorchServe gives no reason: its model_log.log does"
     return (BLAMES_THE_VERSION if answer.status in {400, 500} else "unreachable"), ""

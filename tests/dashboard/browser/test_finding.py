@@ -10,7 +10,7 @@ from tests.dashboard.browser.conftest import Shown
 from tests.dashboard.browser.test_pages import entries
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
-Look = Callable[..., Any]
+Look, Keep = Callable[..., Any], Callable[..., bytes]
 
 
 def test_a_status_or_a_part_of_a_name_finds_lines_and_models(shown: Shown, look: Look) -> None:
@@ -30,9 +30,9 @@ def test_a_status_or_a_part_of_a_name_finds_lines_and_models(shown: Shown, look:
     page.get_by_role("heading", name="10 models", exact=True).wait_for()
 
 
-def test_what_rolls_out_and_when_things_began_is_shown(shown: Shown, look: Look) -> None:
+def test_what_rolls_out_and_when_things_began_is_shown(shown: Shown, look: Look, keep: Keep) -> None:
     shown.say(overviews.everything(), entries=entries()[:1])
-    page = look("/")
+    page = look("/", width=1100, height=1050)
     line = page.locator(".rollouts tbody tr")
     line.wait_for()
     cells = dict(
@@ -47,6 +47,8 @@ def test_what_rolls_out_and_when_things_began_is_shown(shown: Shown, look: Look)
     assert "—" not in cells.values()
     assert page.locator(".strip .entry").count() == 1
     assert page.locator(".strip .onset").count() >= 2
+    assert "—" not in " ".join(page.locator(".problems .row").all_inner_texts())
+    keep(page, "dashboard", full=False)  # docs/dashboard.png
 
 
 def test_regions_can_be_seen_by_their_groups(shown: Shown, look: Look) -> None:

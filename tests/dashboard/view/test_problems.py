@@ -5,8 +5,8 @@ from dataclasses import replace
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.problems import Problem, problems
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
-from modelcast.schemas.records import VersionState
-from modelcast.schemas.states import State
+from modelcast.schemas.records import PodReport, VersionState
+from modelcast.schemas.states import PodState, State
 from modelcast.schemas.statuses import Limits, Status
 from tests.dashboard.makers import NOW, SECOND, fetching, refusing, row, state
 
@@ -86,6 +86,7 @@ def test_a_region_that_is_late_with_most_of_its_models_is_the_cause() -> None:
     states = [state(f"m{n}", [fetching(r, 300) if r == "r07" else row(r) for r in REGIONS]) for n in range(10)]
     (line,), _ = shown(*states)
     assert (line.cause, line.title, line.pairs) == ("region", "r07", 10)
+    assert line.reason == "0 of 2 pods serve it"
 
 
 def test_a_rollout_that_is_late_in_many_regions_is_one_line() -> None:
@@ -125,6 +126,30 @@ def test_without_a_tracker_nothing_is_known_to_be_well() -> None:
     assert [(p.id, p.cause, p.since_us) for p in found] == [("tracker", "tracker", NOW)]
     assert said.status is Status.SILENT
     assert said.sentence == "No tracker has reported in time: what is shown is its last report."
+
+
+def test_kafka_that_is_away_comes_before_the_regions_that_are_silent_for_that() -> None:
+    for away_us, rows, ids in (
+        (NOW - 40 * SECOND, [row("eu", silent=True), row("us", silent=True)], ["kafka", "region:eu", "region:us"]),
+        (NOW - 40 * SECOND, [row("eu"), row("us")], []),
+        (0, [row("eu", silent=True), row("us")], ["region:eu"]),
+    ):
+        overview = Overview(Limits(), kafka_away_us=away_us)
+        overview.take(state("fraud", rows), NOW, NOW, "redis")
+        found = problems(overview, NOW)
+        assert [p.id for p in found] == ids
+        said = overview_verdict(overview, found)
+        assert said.status is (Status.SILENT if ids else Status.OK)
+    assert found[0].reason == "no heartbeat since"
+
+
+def test_why_a_pod_fails_is_told_where_its_region_gives_no_reason() -> None:
+    pod = PodReport("eu-0", PodState.FAILED, error="unsupported: needs model.onnx")
+    failed = fetching("eu", 90, state=State.FAILED, rollover="0 of 2 pods; eu-0 failed", pods=(pod,))
+    (line,), _ = shown(state("fraud", [failed, row("us")]))
+    assert line.reason == "unsupported: needs model.onnx"
+    (told,), _ = shown(state("fraud", [replace(failed, error="the region's own"), row("us")]))
+    assert told.reason == "the region's own"
 
 
 def test_one_tracker_of_several_that_stands_still_is_told_and_is_no_verdict() -> None:

@@ -13,6 +13,9 @@ TRITON_WHEEL = "nvidia-pytriton==0.7.0"  # it carries the tritonserver 2.51 bina
 TRITON_NUMPY = "numpy<2"  # its python stub is built against that
 MLSERVER = ("mlserver==1.7.1", "uvloop<0.22", "numpy<2.3")
 KSERVE = ("kserve==0.21.0",)
+TORCHSERVE = "torchserve==0.12.0"
+TORCHSERVE_NEEDS = ("psutil", "packaging", "pyyaml", "pillow")
+NO_TORCH = "class Tensor:  # TorchServe asks of each answer whether it is one\n    pass\n"
 ASGI = ("uvicorn==0.54.0", "httptools==0.9.0", "uvloop==0.23.0", "granian==2.8.9", "onnxruntime", "orjson", "numpy")
 
 
@@ -85,6 +88,21 @@ def mlserver_python() -> Path:
 def kserve_python() -> Path:
     """The interpreter of an environment with KServe's ModelServer, which needs other releases than Modelcast."""
     return _python_with(KSERVE)
+
+
+def torchserve_program() -> Path:
+    """TorchServe's own program, server and worker; PyTorch, of gigabytes, is stood in for by an empty module."""
+    folder = peers_folder() / f"{TORCHSERVE}-{sys.version_info.major}.{sys.version_info.minor}"
+    with held(peers_folder() / "lock"):
+        if not (folder / "whole").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-input"]
+            subprocess.run([*pip, "--no-deps", TORCHSERVE], check=True)
+            subprocess.run([*pip, *TORCHSERVE_NEEDS], check=True)
+            (site,) = folder.glob("lib/python*/site-packages")
+            (site / "torch.py").write_text(NO_TORCH)
+            (folder / "whole").touch()
+    return folder / "bin/torchserve"
 
 
 def asgi_python() -> Path:

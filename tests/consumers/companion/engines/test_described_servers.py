@@ -54,6 +54,7 @@ class TensorFlowServer(DescribedServer):
 
 class TorchServer(DescribedServer):
     name = "torchserve"
+    says_why = False
 
     def artifact(self, number: int | str, **more: bytes) -> Artifact:
         return Artifact({"fraud.mar": archive(str(number), f"1.{number}", **more)})

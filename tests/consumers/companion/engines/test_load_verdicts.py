@@ -75,6 +75,14 @@ def test_kserve(status: int, said: str, code: str, hint: str) -> None:
         (torchserve, 403, {}, "unsupported", "MODELCAST_SERVER_TOKEN"),
         (torchserve, 404, {}, "not_delivered", "allowed_urls"),
         (torchserve, 500, {}, "server_failed", ""),
+        (
+            *(
+                torchserve,
+                500,
+                {"code": 500, "type": "t", "message": "Failed to start workers for model adder version: 1"},
+            ),
+            *("server_failed", "model_log.log"),
+        ),
         (torchserve, 500, {"code": 500, "type": "t", "message": "bad"}, BLAMES_THE_VERSION, ""),
         (vllm, 404, {"error": {"message": "No adapter found for /m/adder/2"}}, "not_delivered", "at the same path"),
         (vllm, 404, {"detail": "Not Found"}, "unsupported", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"),

@@ -161,8 +161,8 @@ class TorchServe:
                     return 409, _fault(409, f"Model version {version} is already registered for model {name}")
                 time.sleep(float(archive.read("wait.txt")) if "wait.txt" in archive.namelist() else 0.0)
                 number = int(archive.read("number.txt"))
-        except ValueError as error:
-            return 500, _fault(500, f"Failed to start workers for model {name}: {error}")
+        except ValueError:  # the real one keeps what its worker raised to its log
+            return 500, _fault(500, f"Failed to start workers for model {name} version: {version}")
         self.models.setdefault(name, {})[version] = {"url": query["url"], "number": number}
         self.default.setdefault(name, version)
         return 200, {"status": f'Model "{name}" Version: {version} registered with 1 initial workers'}

@@ -100,10 +100,11 @@ class HttpEngine(ABC):
         delivered = self._prepared.pop(order)
         began = time.monotonic()
         served = await uninterrupted(asyncio.ensure_future(self._swap(delivered)))
+        seconds = {"swap": time.monotonic() - began}
         folder, before = delivered.layout.folder, self._folders.get(order.model, "")
         self._folders[order.model] = folder
         await asyncio.to_thread(self.repository.prune, order.model, {folder, before})
-        return replace(served, seconds={"swap": time.monotonic() - began})
+        return replace(served, seconds=seconds)
 
     async def aclose(self) -> None:
         """Close the connections. The server goes on serving."""

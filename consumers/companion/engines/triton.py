@@ -123,12 +123,13 @@ class TritonEngine:
             raise await weighed(failed, delivered, self._delivery, self.serving, held=held) from None
         except PodUnreachable as error:
             raise LoadFailed(error.message, code="unreachable", subject=error.subject, hint=UNREACHABLE_HINT) from None
+        seconds = {"swap": time.monotonic() - began}
         before = self._loaded.get(order.model)
         self._loaded[order.model] = replace(delivered, contents={}, samples=())
         if self._repository is not None:
             keep = {delivered.layout.folder, before.layout.folder if before else ""}
             await asyncio.to_thread(self._repository.prune, order.model, keep)
-        return replace(served, seconds={"swap": time.monotonic() - began})
+        return replace(served, seconds=seconds)
 
     async def _swap(self, delivered: Delivered) -> Served:
         order = delivered.order

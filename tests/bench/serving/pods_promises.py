@@ -146,8 +146,8 @@ def show_swaps(found: Found) -> None:
             f" {by_hand:>8} {stages.get('rest', 0.0):8.3f}"
         )
     print(
-        "rest: a companion copies the files into the server's folder, and before MLServer it waits 0.1 s for balancers;"
-        " of our own pod: the order, its record on the disk, the exchange of workers"
+        "rest: a companion copies the files into the server's folder and removes older ones, and before MLServer it"
+        " waits 0.1 s for balancers; of our own pod: the order, its record on the disk, the exchange of workers"
     )
 
 

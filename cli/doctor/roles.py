@@ -92,7 +92,7 @@ def group_of(name: str) -> str:
 
 
 BUCKET = "the bucket"
-_READS_REGISTRY = _needs(list=[BUCKET], get=["registry/"])
+_READS_REGISTRY = _needs(list=[BUCKET], get=["registry/", "trust/"])
 _READS_ARTIFACTS = _needs(list=[BUCKET], get=["manifests/", "blobs/"])
 _READS_STATE = _needs(list=[BUCKET], get=["state/"])
 _POLICY = "infra/deploy/s3/{}.json has the policy"
@@ -130,6 +130,7 @@ ORIGIN_ROLES: Sequence[Role] = (
         _READS_REGISTRY | _needs(get=["traffic/", "rollouts/"], put=["registry/", "traffic/", "rollouts/"]),
         _POLICY.format("rollouts"),
     ),
+    Role("keys", _READS_REGISTRY | _needs(put=["trust/"]), _POLICY.format("keys")),
 )
 REGION_ROLES: Sequence[Role] = (
     Role(

@@ -30,10 +30,9 @@ def warnings_only() -> None:
 
 def origin_registry(settings: "Settings") -> "RegistryReader":
     """The registry in the origin store of the settings."""
-    from modelcast.infra.registry.reader import RegistryReader
-    from modelcast.infra.stores.configured import origin_store
+    from modelcast.infra.registry import configured
 
-    return RegistryReader(origin_store(settings))
+    return configured.registry_of(settings)
 
 
 def regions_of(settings: "Settings", named: Sequence[str] | None, *, unknown_ok: bool) -> tuple[str, ...]:

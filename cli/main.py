@@ -102,7 +102,7 @@ def _named(error: OSError) -> str:
 
 def _register() -> None:
     from modelcast.cli import delta, plan, publish
-    from modelcast.cli.commands import dead_letters, operate, outcome, regions, rollout, run, top, topics, up_down
+    from modelcast.cli.commands import dead_letters, keys, operate, outcome, regions, rollout, run, top, topics, up_down
     from modelcast.cli.commands import registry as registry_commands
     from modelcast.cli.demo import command as demo
     from modelcast.cli.doctor import command as doctor
@@ -120,6 +120,7 @@ def _register() -> None:
         plan,
         operate,
         registry_commands,
+        keys,
         run,
         topics,
         config,

@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from modelcast.infra.settings_dashboard import DashboardSettings
 from modelcast.infra.settings_fleets import FleetSettings
-from modelcast.infra.settings_publish import ModelSettings, PublishSettings
+from modelcast.infra.settings_publish import ModelSettings, PublishSettings, TrustSettings
 from modelcast.infra.settings_rollovers import RegionRolloverSettings
 from modelcast.infra.settings_section import Section
 from modelcast.infra.urls import check_url
@@ -250,6 +250,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     daemon: DaemonSettings = DaemonSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    trust: TrustSettings = TrustSettings()
 
     @field_validator("regions")
     @classmethod

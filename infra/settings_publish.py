@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from modelcast.infra.settings_section import Section
+from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_model
 
@@ -71,3 +72,33 @@ class ModelSettings(Section):
     waves: str = ""  # as in eu;us,ap
     key: str = ""  # as in header:x-user
     rollout_only: bool = False  # refuse to have a version served that did not earn its traffic
+
+
+class TrustSettings(Section):
+    """What is pinned here, and what signs here.
+
+    Attributes:
+        root: SHA-256 (``sha256:…``) of the first root of trust, as ``modelcast keys init`` says it. With it, an entry
+            is obeyed only if the policy lets its signers say it; without it, signatures are not looked at.
+        keys: keys that sign what is published or commanded from here: ``file:PATH``, ``env:NAME``, or a key service.
+        passphrase: of encrypted key files.
+    """
+
+    root: str = ""
+    keys: tuple[str, ...] = ()
+    passphrase: SecretStr = SecretStr("")
+
+    @field_validator("root")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        if value and not DIGEST_PATTERN.fullmatch(value):
+            raise ValueError(f"{value[:80]!r}: write the sha256:… that `modelcast keys init` said")
+        return value
+
+    @field_validator("keys")
+    @classmethod
+    def _uris(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for uri in value:
+            if not uri.partition(":")[2]:
+                raise ValueError(f"{uri[:80]!r}: write file:PATH, env:NAME, or the URI of a key service")
+        return value

@@ -4,7 +4,19 @@ import difflib
 from collections.abc import Iterator, Mapping
 
 PREFIX = "MODELCAST_"
-SECTIONS = ("kafka", "redis", "stores", "regions", "tracker", "publish", "models", "log", "daemon", "dashboard")
+SECTIONS = (
+    "kafka",
+    "redis",
+    "stores",
+    "regions",
+    "tracker",
+    "publish",
+    "models",
+    "log",
+    "daemon",
+    "dashboard",
+    "trust",
+)
 """Of the settings, which check the rest of such a variable's name themselves."""
 _NAMED = ("stores", "regions")
 """Sections of sections, each with a name of its own."""

@@ -2,9 +2,9 @@
 
 from contextlib import suppress
 
+from modelcast.infra.registry.configured import registry_of
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
-from modelcast.infra.stores import configured
 from modelcast.producers.planning.publication import Conflict
 from modelcast.producers.planning.refusals import by_whom, quarantine_line
 from modelcast.schemas.errors import ModelcastError, Refused
@@ -36,7 +36,7 @@ class LogRefusal:
         """Why the log refuses the version, for people; "" if it does not, or can't be read now."""
         try:
             if self._reader is None:
-                self._reader = RegistryReader(configured.origin_store(self._settings))
+                self._reader = registry_of(self._settings)
             self.log = log = self._reader.tail(self._model, self.log).log
             since = log.quarantined.get(self._version)
             timed = self._reader.entry(self._model, since) if since is not None else None

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import stamina
 
 from modelcast.infra.kafka.announcer import KafkaAnnouncer
-from modelcast.infra.registry.reader import RegistryReader
+from modelcast.infra.registry.configured import registry_of
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import prove_conditional_puts
 from modelcast.infra.stores.configured import origin_store
@@ -41,7 +41,7 @@ class Origin:
         self.settings = settings
         self.store = store if store is not None else origin_store(settings)
         self.announcer: Announcer = announcer if announcer is not None else KafkaAnnouncer(settings)
-        self.reader = RegistryReader(self.store, expected_id=settings.publish.registry_id)
+        self.reader = registry_of(settings, self.store, expected_id=settings.publish.registry_id)
         self.pool = Threads(settings.publish.upload_threads + 4, "origin")
         self._logs: dict[str, ModelLog] = {}
         self.conditional_puts_checked = False

@@ -9,6 +9,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REGISTRY_ID = "registry/id.json"
 REGISTRY_PREFIX = "registry/"
 SCHEMA_PREFIX = "registry/schemas/"
+TRUST_PREFIX = "trust/"
 STATE_PREFIX = "state/"
 TRANSFERS = "transfers"  # in a region's own bucket: who of its workers reads what from the origin
 PODS_PREFIX = "pods/"  # in a region's own bucket: the pods that register themselves
@@ -31,6 +32,11 @@ def parse_log_entry(key: str) -> tuple[str, int] | None:
     """(model, generation) of a log entry's key, or None for any other key."""
     match = _ENTRY.fullmatch(key)
     return (match[1], int(match[2])) if match else None
+
+
+def trust_file(name: str) -> str:
+    """One of the policy's files, as ``1.root.json`` or ``timestamp.json``."""
+    return f"{TRUST_PREFIX}{name}"
 
 
 def schema(fingerprint_hex: str) -> str:

@@ -12,6 +12,7 @@ from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
+from modelcast.schemas.trust.envelope import Signed
 from modelcast.schemas.unchanged import StatesUnchanged
 
 
@@ -369,6 +370,7 @@ Record = (
     | VersionChange
     | DeadLetter
     | Statement
+    | Signed
     | Probe
     | ProbeAnswer
     | ProbeState

@@ -1,5 +1,6 @@
 """Which registry a region obeys: the one that it met first, remembered in its own bucket."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from modelcast.infra.registry.reader import RegistryReader
@@ -18,12 +19,12 @@ class RegistryWatch:
     """
 
     def __init__(
-        self, origin: ObjectStore, region_store: ObjectStore, reader: type[RegistryReader] = RegistryReader
+        self, origin: ObjectStore, region_store: ObjectStore, opener: Callable[..., RegistryReader] = RegistryReader
     ) -> None:
         self._region_store = region_store
         self._origin = origin
-        self._reader_type = reader
-        self.reader = reader(origin)
+        self._open = opener
+        self.reader = opener(origin)
         self.registry_id = ""
 
     def remembered(self) -> str:
@@ -73,4 +74,4 @@ class RegistryWatch:
 
     def _obey(self, registry_id: str) -> None:
         self.registry_id = registry_id
-        self.reader = self._reader_type(self._origin, book=self.reader.book, expected_id=registry_id)
+        self.reader = self._open(self._origin, book=self.reader.book, expected_id=registry_id)

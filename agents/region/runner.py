@@ -35,6 +35,7 @@ from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.agent_connection import agent_connection
 from modelcast.infra.kafka.faust_app import data_dir, run_app, stop_on_signals
 from modelcast.infra.kafka.outbox import Outbox
+from modelcast.infra.registry.configured import registry_opener
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.breaker import BreakerStore
 from modelcast.infra.stores.configured import origin_store, region_store
@@ -88,7 +89,7 @@ class _Worker:
         self._origin_reads = ThreadPoolExecutor(ORIGIN_READ_THREADS, thread_name_prefix="origin-reads")
         self._fleets = RegionFleets(here, own, self._pods_changed)
         watched = BreakerStore(origin)
-        self._watch = RegistryWatch(watched, own)
+        self._watch = RegistryWatch(watched, own, registry_opener(settings, watched))
         self._spans, steps = span_sink("modelcast-region", os.environ), LoggedSteps()
         spoken = SpanOutbox(self._outbox, self._spans) if self._spans else self._outbox
         self._reporter = SnapshotReporter(spoken, name, here.report_seconds)

@@ -20,9 +20,8 @@ from modelcast.infra.kafka.agent_connection import agent_connection
 from modelcast.infra.kafka.faust_app import run_app, stop_on_signals
 from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.redis_view import RedisMirror
-from modelcast.infra.registry.reader import RegistryReader
+from modelcast.infra.registry.configured import registry_of
 from modelcast.infra.settings import Settings
-from modelcast.infra.stores.configured import origin_store
 from modelcast.infra.telemetry.health import HealthServer
 from modelcast.infra.telemetry.pulse import Pulse, run_forever
 from modelcast.infra.telemetry.tracing import span_sink
@@ -43,7 +42,7 @@ async def run_tracker(settings: Settings) -> None:
     agent_connection(settings)  # refuses what the streams can't honour before anything runs
     worker = settings.daemon.worker or f"{socket.gethostname()}-{os.getpid()}"
     stop = stop_on_signals()
-    reader = RegistryReader(origin_store(settings))
+    reader = registry_of(settings)
     outbox, threads = Outbox(settings, f"tracker {worker}"), ThreadPoolExecutor(THREADS, thread_name_prefix="stores")
     follower = Follower(settings)
     looks = ThreadPoolExecutor(LOOK_THREADS, thread_name_prefix="regions")

@@ -1,3 +1,15 @@
 """Commands that change something, or run something."""
 
-__all__ = ["dead_letters", "operate", "outcome", "regions", "registry", "rollout", "run", "top", "topics", "up_down"]
+__all__ = [
+    "dead_letters",
+    "keys",
+    "operate",
+    "outcome",
+    "regions",
+    "registry",
+    "rollout",
+    "run",
+    "top",
+    "topics",
+    "up_down",
+]

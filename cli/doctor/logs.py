@@ -34,14 +34,14 @@ def units(settings: "Settings") -> list[Unit]:
 
 def check_logs(settings: "Settings") -> Iterator[Check]:
     """Every log, entry by entry, and whether it is the one that each region obeys."""
-    from modelcast.infra.registry.reader import RegistryReader
+    from modelcast.infra.registry.configured import registry_of
     from modelcast.infra.settings import ORIGIN
-    from modelcast.infra.stores.configured import origin_store, region_store
+    from modelcast.infra.stores.configured import region_store
 
     if ORIGIN not in settings.stores:
         yield Check("logs", Result.skipped, "no origin store is set", "set MODELCAST_STORES__ORIGIN__URL=s3://bucket")
         return
-    reader = RegistryReader(origin_store(settings))
+    reader = registry_of(settings)
     try:
         reader.registry_id()
     except NotFound as error:

@@ -53,13 +53,12 @@ def _unit(subject: str, section: "StoreSettings", roles: Sequence[Role], role: s
 
 
 def _check_registry(settings: "Settings") -> Iterator[Check]:
-    from modelcast.infra.registry.reader import RegistryReader
-    from modelcast.infra.stores.configured import origin_store
+    from modelcast.infra.registry.configured import registry_of
 
     if "origin" not in settings.stores:
         return
     try:
-        yield Check("registry", Result.ok, RegistryReader(origin_store(settings)).registry_id())
+        yield Check("registry", Result.ok, registry_of(settings).registry_id())
     except NotFound as error:
         yield Check("registry", Result.warning, error.message, error.hint)
 

@@ -34,15 +34,16 @@ def diff(
 ) -> None:
     """What differs between two versions of a model: files, bytes, tensors, metrics, labels."""
     from modelcast.infra.history import compare_versions
-    from modelcast.infra.registry.reader import RegistryReader
+    from modelcast.infra.registry.configured import registry_of
     from modelcast.infra.stores.configured import origin_store
 
     one, other = Reference.parse(before), Reference.parse(after)
     if one.model != other.model:
         hint = f"name two of {one.model}, as in {one.model}/1 {one.model}/2"
         raise UsageError("versions of different models", subject=f"{one} {other}", hint=hint)
-    store = origin_store(load())
-    log, _ = read_log(RegistryReader(store), one.model)
+    settings = load()
+    store = origin_store(settings)
+    log, _ = read_log(registry_of(settings, store), one.model)
     found = compare_versions(store, log.resolve(one), log.resolve(other))
     emit(found, output, difference_table(found))
     if exit_code and not found.is_empty:

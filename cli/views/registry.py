@@ -115,12 +115,11 @@ def _who_and_why(entry: Entry) -> tuple[str, str]:
 def inspect(reference: ReferenceArgument, output: Output = Format.table) -> None:
     """One version: its files, digests, metrics, labels, and who published it."""
     from modelcast.consumers.fetch import read_manifest
-    from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.stores.configured import origin_store
 
-    wanted = Reference.parse(reference)
-    store = origin_store(load())
-    log, entries = read_log(RegistryReader(store), wanted.model)
+    wanted, settings = Reference.parse(reference), load()
+    store = origin_store(settings)
+    log, entries = read_log(origin_registry(settings), wanted.model)
     update = log.resolve(wanted)
     manifest = read_manifest(store, update.artifact.manifest_digest, update.artifact.manifest_key)
     aliases = sorted(a for a, v in log.aliases.items() if v == update.version)
@@ -163,13 +162,12 @@ def pull(
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
     from modelcast.consumers.fetch import pull as fetch
-    from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.stores.configured import origin_store, region_store
 
     warnings_only()
     settings, wanted = load(), Reference.parse(reference)
     origin = origin_store(settings)
-    log, _ = read_log(RegistryReader(origin), wanted.model)
+    log, _ = read_log(origin_registry(settings), wanted.model)
     update = log.resolve(wanted, region or ALL_REGIONS)
     artifact = update.artifact
     source = region_store(settings, region) if region else origin

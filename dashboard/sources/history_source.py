@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from modelcast.infra.history import KafkaRecent, ModelHistory, RecentSource, compare_versions
+from modelcast.infra.registry.configured import registry_of
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
-from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas.history.difference import VersionDifference
 from modelcast.schemas.names import Reference
 from modelcast.schemas.ports import ObjectStore
@@ -70,5 +70,5 @@ class HistorySource:
     def _reader(self) -> RegistryReader:
         with self._lock:
             if self._registry is None:
-                self._registry = RegistryReader(self._store or origin_store(self._settings))
+                self._registry = registry_of(self._settings, self._store)
             return self._registry

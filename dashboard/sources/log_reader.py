@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from modelcast.dashboard.view.entries import EntryLine, chained, unreadable_line
+from modelcast.infra.registry.configured import registry_of
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import ORIGIN, Settings
-from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas.errors import ContentError, ModelcastError
 from modelcast.schemas.log.chain import StatedEntry
 
@@ -64,7 +64,7 @@ class LogSource:
             self._reading.pop(model, None)
 
     def _tail(self, model: str, head: int) -> tuple[EntryLine, ...]:
-        reader = self._reader = self._reader or RegistryReader(origin_store(self._settings))
+        reader = self._reader = self._reader or registry_of(self._settings)
 
         def read(generation: int) -> tuple[StatedEntry, int] | EntryLine:
             try:

@@ -3,6 +3,7 @@
 __all__ = [
     "audit_trail",
     "claim",
+    "configured",
     "newcomers",
     "newer_records",
     "reader",

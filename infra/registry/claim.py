@@ -112,6 +112,7 @@ def claim(
     Raises:
         StoreUnavailable: the store did not say for certain whether the entry stands. Claim again with this id.
         ContentError: ``build`` or ``log.check`` refused the entry.
+        Untrusted: the policy does not let the keys that sign here say it; nothing was written.
         ForeignRegistry: the store was rewritten since ``log`` was read.
         DecodeError: an entry that others claimed can't be read, or does not follow (``BrokenChain``).
     """
@@ -126,7 +127,9 @@ def claim(
             raise ContentError("the entry built has another event id or generation than the claim")
         log.check(entry)
         put_schema(reader.store, type(entry))
-        found = _put_entry(reader, state(entry, log.digest_at(log.head)), deadline)
+        stated = state(entry, log.digest_at(log.head), reader.sign)
+        reader.check_own(stated)
+        found = _put_entry(reader, stated, deadline)
         if found is not None:
             return Claimed(found.entry, log.extend(found.stated), found.last_modified_us, found.body)
         before = log.head
@@ -169,7 +172,7 @@ def _put_entry(reader: RegistryReader, stated: StatedEntry, deadline: float) -> 
 def _put_once(reader: RegistryReader, stated: StatedEntry, key: str) -> TimedEntry | None:
     entry = stated.entry
     try:
-        info = reader.store.put(key, stated.body, if_absent=True)
+        info = reader.store.put(key, stated.stored, if_absent=True)
     except PreconditionFailed:
         winner = reader.entry(entry.model, entry.generation)
         return winner if winner is not None and winner.entry.event_id == entry.event_id else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from modelcast.infra.forks import renew_in_children
+from modelcast.infra.registry.entry_trust import EntryTrust, TrustSource
 from modelcast.infra.threads import Threads
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
@@ -28,7 +29,7 @@ from modelcast.schemas.errors import (
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
-from modelcast.schemas.log.statements import read_stated
+from modelcast.schemas.log.statements import Sign
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 from modelcast.schemas.records import Entry
 from modelcast.schemas.topics import RECORD_SIZE_MAX
@@ -59,7 +60,7 @@ class TimedEntry:
     @property
     def body(self) -> bytes:
         """The bytes, as they are to be announced."""
-        return self.stated.body
+        return self.stated.stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,21 @@ class RegistryReader:
         store: the origin store.
         book: writers' schemas known so far; unknown ones are fetched from the store and added.
         expected_id: the registry id that the caller remembers, if any; another one is refused.
+        trust: who may say what; None: nobody's signature is looked at.
+        sign: signs what is claimed through it; None: it is not signed.
     """
 
-    def __init__(self, store: ObjectStore, *, book: SchemaBook | None = None, expected_id: str | None = None) -> None:
-        self.store = store
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        book: SchemaBook | None = None,
+        expected_id: str | None = None,
+        trust: TrustSource | None = None,
+        sign: Sign | None = None,
+    ) -> None:
+        self.store, self.sign = store, sign
+        self._trust = EntryTrust(trust)
         self.book = book if book is not None else SchemaBook()
         self._expected_id = expected_id or None
         self._id: str | None = None
@@ -279,13 +291,21 @@ class RegistryReader:
         """
         try:
             try:
-                return read_stated(body, book=self.book)
+                return self._trust.read(body, self.book)
             except UnknownSchema as unknown:
                 self.learn_schema(unknown.subject)
-                return read_stated(body, book=self.book)
+                return self._trust.read(body, self.book)
         except DecodeError as error:
             hint = error.hint or DAMAGED_HINT
             raise type(error)(error.message, reason=error.reason, subject=subject, hint=hint) from None
+
+    def check_own(self, stated: StatedEntry) -> None:
+        """Refuse an entry that is not written yet and that readers with the same policy would refuse.
+
+        Raises:
+            Untrusted: the policy does not let the keys that sign here say it.
+        """
+        self._trust.check_own(stated, self.book)
 
     def learn_schema(self, fingerprint: str) -> None:
         """Fetch a writer's schema into the book.
@@ -345,6 +365,7 @@ class RegistryReader:
         """The tail, once it is known whether the store still holds what ``begun`` was read from."""
         if isinstance(tail.unread, BrokenChain):
             self.check_standing(begun)
+        self._trust.check_floor(tail.log, tail.unread)
         if tail.unread is not None and not partial:
             raise tail.unread
         return tail

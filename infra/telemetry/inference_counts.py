@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 
-class VersionCounts:
+class VersionSeries:
     """The answers of one version of a model: how many by HTTP status, and how long they took."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -45,11 +45,11 @@ class InferenceCounts(Collector):
 
     def __init__(self, answers: tuple[str, str], latency: tuple[str, str], bounds: Sequence[float]) -> None:
         self._answers, self._latency, self._bounds = answers, latency, bounds
-        self._versions: dict[tuple[str, int], VersionCounts] = {}
+        self._versions: dict[tuple[str, int], VersionSeries] = {}
 
-    def add(self, model: str, version: int) -> VersionCounts:
+    def add(self, model: str, version: int) -> VersionSeries:
         """Begin to count a version."""
-        counts = self._versions[model, version] = VersionCounts(self._bounds)
+        counts = self._versions[model, version] = VersionSeries(self._bounds)
         return counts
 
     def remove(self, model: str, version: int) -> None:

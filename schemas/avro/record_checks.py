@@ -56,6 +56,7 @@ from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS
 from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
 from modelcast.schemas.traffic.steps_and_gates import PLAN_SIZE_MAX
+from modelcast.schemas.trust.envelope import SIGNATURE_SIZE_MAX, SIGNATURES_MAX, Signed
 from modelcast.schemas.unchanged import UNCHANGED_MAX, StatesUnchanged
 
 PODS_PER_PAGE_MAX = 1_000
@@ -299,6 +300,18 @@ def _statement(r: Statement) -> None:
         raise BadValue(f"log_generation is {r.log_generation}; the first is 1")
 
 
+def _signed(r: Signed) -> None:
+    _identity("payload_type", r.payload_type)
+    if len(r.signatures) > SIGNATURES_MAX:
+        raise BadValue(f"signatures holds {len(r.signatures)} of at most {SIGNATURES_MAX}")
+    for each in r.signatures:
+        _identity("signatures.keyid", each.keyid)
+        if not 1 <= len(each.sig) <= SIGNATURE_SIZE_MAX:
+            raise BadValue(f"signatures.sig holds {len(each.sig)} bytes, not 1 to {SIGNATURE_SIZE_MAX}")
+    if len({each.keyid for each in r.signatures}) < len(r.signatures):
+        raise BadValue("signatures names a key twice")
+
+
 def _probe(r: Probe) -> None:
     for name in ("registry_id", "probe_id", "worker"):
         _identity(name, getattr(r, name))
@@ -340,6 +353,7 @@ _CHECKS: dict[type, Callable[..., None]] = {
     VersionChange: _version_change,
     DeadLetter: _dead_letter,
     Statement: _statement,
+    Signed: _signed,
     Probe: _probe,
     ProbeAnswer: _probe_answer,
     ProbeState: _probe_state,

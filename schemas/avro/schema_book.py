@@ -18,6 +18,7 @@ from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerp
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import DecodeError, UnknownSchema
 from modelcast.schemas.traffic import outcomes, reports
+from modelcast.schemas.trust import envelope
 
 FOREIGN_MAX = 256
 """Schemas from elsewhere that a book takes in, so that they can't fill a reader's memory."""
@@ -35,6 +36,7 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             records.VersionChange,
             records.DeadLetter,
             records.Statement,
+            envelope.Signed,
             probes.Probe,
             probes.ProbeAnswer,
             probes.ProbeState,

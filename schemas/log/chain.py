@@ -22,11 +22,20 @@ class StatedEntry:
         entry: the record.
         log_digest: ``c_{g-1}`` as its statement has it.
         body: the statement's bytes.
+        envelope: the signed envelope that it came in; empty: it came in none.
+        signers: ids of the keys whose signatures were found good; empty where nobody looked.
     """
 
     entry: Entry
     log_digest: str
     body: bytes
+    envelope: bytes = b""
+    signers: frozenset[str] = frozenset()
+
+    @property
+    def stored(self) -> bytes:
+        """What lies in the log and is announced: the statement, in its envelope where it is signed."""
+        return self.envelope or self.body
 
 
 def origin_digest(registry_id: str, model: str) -> str:

@@ -12,12 +12,13 @@ from modelcast.cli.examples import examples
 from tests.cli.conftest import Cli
 
 KAFKA = (
-    *("get", "wait", "topics", "regions forget", "rollout start"),
+    *("get", "wait", "topics", "regions forget", "rollout start", "rollout switch", "outcome"),
     *("dead-letters list", "dead-letters show", "dead-letters replay"),
 )
 ALONE = (
     *("demo", "up", "down", "top", "config show", "rollout forecast", "doctor"),
     *("delta make", "delta apply", "delta info"),
+    *(name for name in examples() if name.startswith("keys ")),
 )
 """They need nothing, or bring it, or a terminal, or report themselves what does not answer."""
 STORE = [name for name in examples() if name not in {*KAFKA, *ALONE} and not name.startswith("run ")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Set
 
-from modelcast.infra.telemetry.inference_counts import VersionCounts
+from modelcast.infra.telemetry.inference_counts import VersionSeries
 from modelcast.infra.telemetry.metrics import PodMetrics
 
 VERSIONS_MAX = 3
@@ -14,7 +14,7 @@ class InferenceSeries:
 
     def __init__(self, metrics: PodMetrics) -> None:
         self._counts = metrics.inference
-        self._series: dict[str, dict[int, VersionCounts]] = {}  # by model, then version: latest last
+        self._series: dict[str, dict[int, VersionSeries]] = {}  # by model, then version: latest last
         self._unloaded: Set[tuple[str, int]] = frozenset()
         self._in_flight = 0
         metrics.in_flight.set_function(lambda: self._in_flight)
@@ -39,7 +39,7 @@ class InferenceSeries:
             self._drop(model, version)
         self._unloaded = known - loaded
 
-    def _add(self, model: str, version: int) -> VersionCounts:
+    def _add(self, model: str, version: int) -> VersionSeries:
         versions = self._series.setdefault(model, {})
         counts = versions[version] = self._counts.add(model, version)
         while len(versions) > VERSIONS_MAX:

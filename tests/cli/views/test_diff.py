@@ -8,6 +8,7 @@ import pytest
 
 from modelcast.cli.views import diff as view
 from modelcast.infra.registry.reader import RegistryReader
+from modelcast.infra.settings import Settings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.log.fold import ModelLog
@@ -57,7 +58,7 @@ def two(origin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
         log = log.extend(entry)
         origin.put(keys.log_entry("fraud", version), entry.body)
     monkeypatch.setattr("modelcast.infra.stores.configured.origin_store", lambda _: origin)
-    monkeypatch.setattr(view, "load", lambda: None)
+    monkeypatch.setattr(view, "load", Settings)
     assert RegistryReader(origin).tail("fraud").log.head == 3
     return origin
 

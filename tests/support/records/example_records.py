@@ -30,6 +30,8 @@ def record_of(path: Path) -> Record:
     for field in fields(cls):
         if hints[field.name] is bytes:
             body[field.name] = body[field.name].encode("latin-1")
+    for signature in body.get("signatures", ()):
+        signature["sig"] = signature["sig"].encode("latin-1")
     return cast(Record, from_plain(cls, body))
 
 

@@ -1,0 +1,37 @@
+"""What a record asks leave for: one path for each thing that it does, of a fixed number of parts each.
+
+``publish/<model>/<immediate|staged>/<region|~all>``, ``command/<kind>/<model>/<region|~all>``,
+``ack/<region>/<model>``, ``beat/<region>``. A signer needs leave for every path of his record. No name holds a ``/`` or
+begins with ``~``.
+"""
+
+from modelcast.schemas.records import (
+    ALL_REGIONS,
+    ModelAck,
+    ModelCommand,
+    ModelUpdate,
+    RegionHeartbeat,
+)
+
+EVERYWHERE = "~all"
+"""As a path's region: all of them, also those still to come."""
+
+Signable = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat
+"""Records that are signed."""
+
+
+def subjects_of(record: Signable) -> tuple[str, ...]:
+    """The paths that ``record`` needs leave for, each once, in order of its regions."""
+    match record:
+        case ModelUpdate():
+            how = record.activation.value.lower()
+            paths = [f"publish/{record.model}/{how}/{region}" for region in record.placement or (EVERYWHERE,)]
+        case ModelCommand():
+            kind = record.kind.value.lower()
+            regions = ["" if target.region == ALL_REGIONS else target.region for target in record.targets]
+            paths = [f"command/{kind}/{record.model}/{region or EVERYWHERE}" for region in regions]
+        case ModelAck():
+            paths = [f"ack/{record.region}/{record.model}"]
+        case RegionHeartbeat():
+            paths = [f"beat/{record.region}"]
+    return tuple(dict.fromkeys(paths))

@@ -151,7 +151,7 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
     if state.regions_omitted:
         alarm.append(Text(f"{state.regions_omitted} regions are not shown: the state was too large", style="yellow"))
     table = tables.model_table(state, seen.at_us, limits)
-    parts = [head, *alarm, table, *_fetches([seen], of_one=True), *tables.notes(state, limits)]
+    parts = [head, *alarm, table, *_fetches([seen], of_one=True), *tables.notes(state, seen.at_us, limits)]
     holds = [Text(one_line(line), style="yellow") for line in held.lines(state)] if held else []
     return _in_words(seen, limits), Group(*parts, *holds, *_remarks(source, [seen]))
 

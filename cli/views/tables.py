@@ -118,11 +118,15 @@ def model_table(state: VersionState, at_us: int | None = None, limits: Limits = 
     return Fitting((full, fewer, lines), FULL_COLUMNS_MIN)
 
 
-def notes(state: VersionState, limits: Limits = USUAL) -> list[Text]:
-    """Why regions are as they are, and how their bytes came; regions with equal notes share a line."""
+def notes(state: VersionState, at_us: int | None = None, limits: Limits = USUAL) -> list[Text]:
+    """Why regions are as they are at ``at_us`` (None: when it was said), and how their bytes came.
+
+    Regions with equal notes share a line.
+    """
+    now_us = state.updated_at_us if at_us is None else at_us
     lines: dict[tuple[str, Status], list[str]] = {}
-    for pair in _worst_first(view_of(state, limits=limits)):
-        lines.setdefault((note(pair.row, state.updated_at_us), pair.status), []).append(pair.row.region)
+    for pair in _worst_first(view_of(state, now_us, limits)):
+        lines.setdefault((note(pair.row, now_us), pair.status), []).append(pair.row.region)
     return [
         Text(one_line(f"{', '.join(who)}: {worst}"), style=_STYLE.get(status, ""))
         for (worst, status), who in lines.items()

@@ -261,3 +261,10 @@ def test_a_region_without_pods_is_empty() -> None:
     empty = replace(DONE, state=State.STAGED, served_version=None, pods_serving=0, pods_expected=0)
     assert any("EMPTY" in line for line in shown(tables.model_table(state(empty))))
     assert not any("EMPTY" in line for line in shown(tables.model_table(state(DONE))))
+
+
+def test_what_was_served_when_last_reported_is_as_old_as_it_is_now() -> None:
+    silent = replace(DONE, silent=True, reported_version=7, heard_at_us=NOW_US - 5 * SECOND)
+    assert "served 7 when last reported, 5.0 s ago" in shown(*tables.notes(state(silent)), columns=200)[0]
+    later = tables.notes(state(silent), NOW_US + 900 * SECOND)
+    assert "served 7 when last reported, 15 min ago" in shown(*later, columns=200)[0]

@@ -6,6 +6,7 @@ import pytest
 
 from modelcast.dashboard.sources import log_reader
 from modelcast.dashboard.sources.log_reader import LogSource
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -27,7 +28,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
         claimed: StatedEntry = stated(log, entry)
         store.put(keys.log_entry("fraud", generation), claimed.body)
         log = log.extend(claimed)
-    monkeypatch.setattr(log_reader, "origin_store", lambda _: store)
+    monkeypatch.setattr(log_reader, "registry_of", lambda _: RegistryReader(store))
     return store
 
 

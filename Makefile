@@ -9,7 +9,7 @@ ARGS :=
 # Tests mostly wait for something to happen, so more of them than cores run side by side, a file in one process
 # (tests/support/suite/scheduling.py), all against one set of servers (tests/support/servers/shared_servers.py).
 JOBS := 5
-REAL_JOBS := 3
+REAL_JOBS := 4
 SOAK := false
 # Where pytest's exit status goes, if anywhere: make's own does not tell failed tests from a run that broke off.
 STATUS_FILE :=

@@ -76,8 +76,8 @@ def supposed(log: ModelLog, versions: Sequence[int]) -> RegionHoldings:
 
 def reported(own: ObjectStore, update: ModelUpdate, now_us: int) -> RegionHoldings:
     """What the region's state says that it has on its disks, as of its last write."""
-    from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
     from modelcast.schemas import keys
+    from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 
     found = own.get(keys.region_state(update.model), size_max=MEMORY_SIZE_MAX)
     if found is None:

@@ -4,13 +4,13 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.fetch import Link, RegionalArtifacts
 from modelcast.consumers.pod.config import Aspired
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas import keys
+from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 
 
 def make_source(region: RegionSettings, cache_dir: Path) -> RegionalArtifacts:

@@ -6,16 +6,21 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
+from modelcast.dashboard.groups import TRACKER_GROUP, GroupsSeen, group_problems, region_of, unknown_groups
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.stream import EventStream
+from modelcast.dashboard.view.candidates import SeenRollout, candidate_problems
+from modelcast.dashboard.view.dead_letters import LetterBoard
 from modelcast.dashboard.view.disks import DiskForecast
 from modelcast.dashboard.view.entries import Announced
+from modelcast.dashboard.view.freshness import UNHEARD_SECONDS
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
-from modelcast.dashboard.view.probe import ProbeBoard
-from modelcast.dashboard.view.problems import Problem, problems
+from modelcast.dashboard.view.probe import ProbeBoard, probe_problems
+from modelcast.dashboard.view.problems import Problem, found_problems, worst_first
+from modelcast.dashboard.view.recoveries import Recoveries
 from modelcast.dashboard.view.takeovers import TAKEOVERS_KEPT, TakeoverLine, takeovers_of
 from modelcast.dashboard.view.trends import Trends
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
@@ -33,6 +38,10 @@ SHARE_MAX = 0.2
 PAIRS_MAX = 5_000
 """More changed pairs at once, and watchers read the whole grid."""
 PROBLEMS_SENT = 200
+MODELS_SENT = 200
+"""More changed models at once, and watchers are told that any may have changed."""
+LOOK_SECONDS_MAX = 5.0
+"""What Redis told of trackers longer ago says nothing of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,8 @@ class Freshness:
         age_seconds: seconds since the tracker's last report.
         kafka: how Kafka is.
         redis: how Redis is.
-        tracker_seconds: since any tracker told that it lives, each second, by Redis; None: not known.
+        tracker_seconds: when Redis answered last, since any tracker told that it lives, which it does each second;
+            None: not known, also where Redis answers too slowly to tell.
         kafka_age_seconds: since Kafka was last known to be there.
         redis_age_seconds: since Redis was last known to be there.
         stale: whether what is shown is how things were, not how they are.
@@ -74,16 +84,22 @@ class Dashboard:
         self.stream = EventStream(secrets.token_hex(4))
         self.announced = Announced(ENTRIES_KEPT)
         self.probes = ProbeBoard()
+        self.letters = LetterBoard()
+        self._candidates: dict[str, SeenRollout] = {}
+        self.groups = GroupsSeen()
         self.problems: list[Problem] = []
+        self.recoveries = Recoveries()
         self.trends = Trends()
         self.disks = DiskForecast()
         self.takeovers: deque[TakeoverLine] = deque(maxlen=TAKEOVERS_KEPT)
         self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
         self._alive_at: dict[str, float] = {}
-        self._tracker_at: float | None = None
+        self._tracker_seconds: float | None = None
+        self._tracker_looked_at = 0.0
         self._stale = False
         self._changed_us = 0
+        self._beside: tuple[list[Problem], tuple[str, ...]] = ([], ())
         self._missing: dict[str, tuple[str, ...]] = {}
         self._changed: dict[tuple[str, str], Pair] = {}
         self._models: set[str] = set()
@@ -97,7 +113,7 @@ class Dashboard:
     def take(self, batch: NewsBatch) -> None:
         """Take in what a source brought."""
         now_us, now = time.time_ns() // 1000, time.monotonic()
-        changed = self._reach[batch.source] is not batch.reach
+        heard, changed = self._tracker_is_heard, self._reach[batch.source] is not batch.reach
         self._reach[batch.source] = batch.reach
         if batch.reach in {Reach.LIVE, Reach.CATCHING_UP}:
             self._alive_at[batch.source] = now
@@ -127,6 +143,9 @@ class Dashboard:
             self.probes.take(probe)
             if probe.page_seconds is not None:
                 PROBE_SECONDS.labels("page").observe(probe.page_seconds)
+        for rollout in batch.rollouts:
+            self._hear_rollout(rollout)
+        self.letters.take(batch.letters, batch.replayed)
         if batch.workers is not None:
             self.overview.workers = batch.workers
         if batch.source == "redis":
@@ -134,17 +153,37 @@ class Dashboard:
         for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
             if (line := self.announced.take(stated, at_us)) is not None:
                 self.stream.send("entry", line, now)
-        if changed:
+        if changed or self._tracker_is_heard is not heard:
             self.stream.send("tick", self.freshness(), now)
         self._wake.set()
 
+    def hear_groups(self, seen: GroupsSeen) -> None:
+        """Take in how far consumer groups have read."""
+        self.groups = seen
+        self._wake.set()
+
+    def _hear_rollout(self, seen: SeenRollout) -> None:
+        model = seen.state.model
+        before = self._candidates.get(model)
+        self._candidates[model] = seen.after(before)
+        if before is None or replace(seen.state, updated_at_us=0) != replace(before.state, updated_at_us=0):
+            self.overview.revision += 1
+            self._models.add(model)
+
     def _hear_tracker(self, batch: NewsBatch, now: float) -> None:
         if batch.reach is Reach.AWAY:
-            self._tracker_at = None
+            self._tracker_seconds = None
         elif batch.tracker_seconds is not None:
-            self._tracker_at = now - batch.tracker_seconds
-        elif self._tracker_at is None:
-            self._tracker_at = now  # Redis knows of none: that is so since then at least
+            self._tracker_seconds = batch.tracker_seconds
+        elif self._tracker_seconds is None:
+            self._tracker_seconds = 0.0  # Redis knows of none: that is so since now at least
+        else:
+            self._tracker_seconds += now - self._tracker_looked_at
+        self._tracker_looked_at = now
+
+    @property
+    def _tracker_is_heard(self) -> bool:
+        return self._tracker_seconds is None or self._tracker_seconds <= UNHEARD_SECONDS
 
     @contextmanager
     def listening(self, model: str) -> Iterator[asyncio.Event]:
@@ -157,6 +196,12 @@ class Dashboard:
             self._listening[model].discard(news)
             if not self._listening[model]:
                 del self._listening[model]
+
+    def candidate(self, model: str) -> SeenRollout | None:
+        """The newest rollout of a model, also one that is over; None: none is known."""
+        seen, view = self._candidates.get(model), self.overview.models.get(model)
+        same = seen is not None and view is not None and view.state.registry_id == seen.state.registry_id
+        return seen if same else None
 
     @property
     def kafka_reads(self) -> bool:
@@ -212,6 +257,9 @@ class Dashboard:
     def flush(self) -> None:
         """Find out what is wrong now, and send watchers what is different."""
         now_us, now = time.time_ns() // 1000, time.monotonic()
+        if (beside := self._seen_beside(now_us)) != self._beside:
+            self._beside = beside
+            self.overview.revision += 1
         stale = any(now_us - v.appended_us > STALE_SECONDS * 1_000_000 for v in self.overview.models.values())
         seen = (self.overview.revision, self.overview.shape)
         if seen == self._seen and not self._changed and not self._models and not (stale or self._stale):
@@ -226,14 +274,38 @@ class Dashboard:
             self.stream.send("pairs", rows, now)
             self._changed_us = now_us if self._seen[1] >= 0 else 0  # at the start, all is new
         self._seen = seen
-        self.problems = problems(self.overview, now_us)
-        found = overview_verdict(self.overview, self.problems)
+        others, notes = beside
+        all_found = found_problems(self.overview, now_us)
+        self.problems = worst_first([*(problem for problem, _ in all_found), *others], now_us)
+        found = overview_verdict(self.overview, self.problems, notes)
         if found != self.verdict:
             self.verdict = found
             self.stream.send("verdict", found, now)
         self._send_problems(now)
+        for problem in self.recoveries.look(all_found, self.overview):
+            self.stream.send("recovered", {"recovered_us": now_us, **as_dict(problem)}, now)
         if models:
-            self.stream.send("models", sorted(models)[:PROBLEMS_SENT], now)
+            self.stream.send("models", sorted(models) if len(models) <= MODELS_SENT else None, now)
+
+    def _seen_beside(self, now_us: int) -> tuple[list[Problem], tuple[str, ...]]:
+        """What is wrong that no pair tells of, and what is to be noted."""
+        silent = self.overview.silent
+        groups = self.groups
+        late_seconds, reads = self.overview.limits.late_seconds, self.kafka_reads
+        found = group_problems(groups, late_seconds, self._ought_to_read) if reads else []
+        found += probe_problems(self.probes.view(now_us), now_us, silent)
+        found += self.letters.problems(now_us)
+        for name in self._candidates:
+            if (seen := self.candidate(name)) is not None:
+                found += candidate_problems(seen, now_us, read=reads)
+        notes = (unknown_groups(groups) if reads else "", self.letters.note())
+        return found, tuple(note for note in notes if note)
+
+    def _ought_to_read(self, group: str) -> bool:
+        """Whether a group ought to read, and no other line tells that its readers are gone."""
+        if region := region_of(group):
+            return self.overview.counts_in(region) and not self.overview.silent(region)
+        return group != TRACKER_GROUP or not self.freshness().stale
 
     def _send_problems(self, now: float) -> None:
         top = {p.id: p for p in self.problems[:PROBLEMS_SENT]}
@@ -260,7 +332,7 @@ class Dashboard:
             age_seconds=age,
             kafka=self._reach["kafka"].value,
             redis=self._reach["redis"].value,
-            tracker_seconds=None if self._tracker_at is None else now - self._tracker_at,
+            tracker_seconds=self._tracker_seconds if now - self._tracker_looked_at < LOOK_SECONDS_MAX else None,
             kafka_age_seconds=ages.get("kafka"),
             redis_age_seconds=ages.get("redis"),
             stale=age is not None and age > STALE_SECONDS,

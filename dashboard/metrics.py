@@ -34,6 +34,16 @@ class _Own(Collector):
         yield GaugeMetricFamily(
             "modelcast_dashboard_kafka_up", "1 while version-state is read.", int(board.kafka_reads)
         )
+        lines = GaugeMetricFamily(
+            "modelcast_dashboard_problems",
+            "Lines of what is wrong, by what they are about.",
+            labels=("cause", "status"),
+        )
+        told: Counter[tuple[str, Status]] = Counter()
+        told.update((problem.cause, problem.status) for problem in board.problems)
+        for (cause, status), count in sorted(told.items()):
+            lines.add_metric((cause, status.value), count)
+        yield lines
         build = GaugeMetricFamily(
             "modelcast_build_info", "1; the label tells which version of Modelcast runs.", labels=("version",)
         )

@@ -18,6 +18,7 @@ from modelcast.dashboard.sources.news import NewsBatch
 from modelcast.dashboard.sources.redis_poller import RedisPoller
 from modelcast.dashboard.web.app import make_web_app, on_loopback
 from modelcast.infra.settings import Settings
+from modelcast.infra.settings_dashboard import DashboardSettings
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.statuses import Limits
 
@@ -49,7 +50,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
 
     follower = KafkaFollower(settings, from_thread)
     poller = RedisPoller(settings, board.take, lambda: not board.kafka_reads)
-    groups = GroupsWatch(lambda: GroupReader(settings))
+    groups = GroupsWatch(lambda: GroupReader(settings), board.hear_groups)
     runner = web.AppRunner(
         make_web_app(settings, board, LogSource(settings), groups, CommandWriter(settings), HistorySource(settings)),
         access_log=None,
@@ -65,8 +66,9 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
             for name, run in (("board", board.run), ("redis", poller.run), ("groups", groups.run))
         ]
         log.info("the dashboard listens", url=url)
-        if not on_loopback(here.host):
-            log.warning("all who can reach this address can read the dashboard: it has no password", host=here.host)
+        if readable_by_all(here):
+            hint = "set dashboard.read_tokens, or bind it to 127.0.0.1"
+            log.warning("all who can reach this address can read the dashboard", host=here.host, hint=hint)
         on_ready(url)
         await stop.wait()
         for task in background:
@@ -78,6 +80,11 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
         log.info("the dashboard stopped")
+
+
+def readable_by_all(settings: DashboardSettings) -> bool:
+    """Whether other machines reach the dashboard, and nothing is asked of who reads it."""
+    return not on_loopback(settings.host) and not settings.read_tokens
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> str:

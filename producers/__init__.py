@@ -1,6 +1,7 @@
 """What a training job or an operator calls to publish and to command."""
 
 from modelcast.producers.commands import Commander
+from modelcast.producers.outcomes import OutcomeReporter
 from modelcast.producers.progress import Addition, PublishProgress
 from modelcast.producers.publish.publication import Publication, Published, Unannounced
 from modelcast.producers.publish.publisher import Publisher
@@ -10,6 +11,7 @@ from modelcast.producers.rollouts import RolloutCommander
 __all__ = [
     "Addition",
     "Commander",
+    "OutcomeReporter",
     "Publication",
     "PublishProgress",
     "Published",
@@ -23,6 +25,7 @@ __all__ = [
     "commands",
     "identity",
     "log_refusal",
+    "outcomes",
     "planning",
     "rollouts",
     "wait",

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.states import PodState, State
+from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
 from modelcast.schemas.unchanged import StatesUnchanged
 
@@ -374,4 +375,5 @@ Record = (
     | PodCounts
     | TrafficReading
     | RolloutState
+    | ObservedOutcome
 )

@@ -6,10 +6,10 @@ needs no news: the answer carries ``until_us``, when it changes by the clock alo
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from modelcast.schemas.records import RegionState
+from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
 MICROS = 1_000_000
@@ -58,7 +58,7 @@ LOOKS: dict[Status, Look] = {
     ),
     Status.SILENT: Look("▯", "#6b21a8", "#c4a1ff", "no report came in time; what is shown is the last report"),
     Status.REFUSED: Look(
-        "⊘", "#9d174d", "#f9a8d4", "the aspired version is damaged or quarantined; the old one serves"
+        "⊘", "#9d174d", "#f9a8d4", "a version is damaged, quarantined or cut off as a candidate; the old one serves"
     ),
     Status.FAILED: Look("✕", "#b42318", "#ff8a80", "tried without success; where a retry can help, it is tried again"),
     Status.STALLED: Look("▬", "#a33c00", "#fb923c", "behind, and nothing moves"),
@@ -140,6 +140,37 @@ def serves_aspired(row: RegionState) -> bool:
     )
 
 
+def expires_at_us(row: RegionState, limits: Limits) -> int:
+    """Until when what the row says of its pods counts, UTC microseconds; 0: it says nothing that time takes back."""
+    if row.silent or row.unread or not (row.read_at_us or row.pods_serving or row.served_version is not None):
+        return 0
+    return row.read_at_us + round(limits.read_back_seconds * MICROS)
+
+
+def as_known(row: RegionState, now_us: int, limits: Limits) -> RegionState:
+    """The row as it is known at ``now_us``: a region that is silent, or was not read back in time, serves nothing.
+
+    The tracker's own rule. Whoever shows a row applies it again, because there may be no tracker any more.
+    """
+    unread = row.unread or 0 < expires_at_us(row, limits) < now_us
+    if not (unread or row.silent) or (unread is row.unread and row.served_version is None and not row.pods_serving):
+        return row
+    return replace(row, unread=unread, served_version=None, pods_serving=0, rollover="")
+
+
+def state_as_known(state: VersionState, now_us: int, limits: Limits) -> VersionState:
+    """The state as it is known at ``now_us``: see ``as_known``."""
+    return with_rows(state, tuple(as_known(row, now_us, limits) for row in state.regions))
+
+
+def with_rows(state: VersionState, rows: tuple[RegionState, ...]) -> VersionState:
+    """The state with these rows; no version is consistent if one of them that counts for it is not known."""
+    lost = state.consistent_version is not None and any((r.silent or r.unread) and not r.left_out for r in rows)
+    if lost:
+        return replace(state, regions=rows, consistent_version=None, consistent_since_us=0)
+    return replace(state, regions=rows)
+
+
 def status_of(row: RegionState, now_us: int, limits: Limits, *, alarm: bool = False) -> StatusUntil:
     """A pair's status at ``now_us``, by the clock of the tracker that wrote the row.
 
@@ -153,8 +184,17 @@ def status_of(row: RegionState, now_us: int, limits: Limits, *, alarm: bool = Fa
         return StatusUntil(Status.ALARM)
     if row.left_out == UNEXPECTED:
         return StatusUntil(Status.OUT)  # before the rest: a region that was taken out of service is no trouble
-    if row.unread or (row.silent and (row.heard_at_us or row.state is not None)):
+    expires_us = expires_at_us(row, limits)
+    unread = row.unread or 0 < expires_us < now_us
+    if unread or (row.silent and (row.heard_at_us or row.state is not None)):
         return StatusUntil(Status.SILENT)
+    worded = _heard(row, now_us, limits)
+    ends = [at for at in (worded.until_us, expires_us and expires_us + 1) if at]
+    return StatusUntil(worded.status, min(ends, default=0))
+
+
+def _heard(row: RegionState, now_us: int, limits: Limits) -> StatusUntil:
+    """The status of a row whose pods were read back in time, or that has none; until when, but for that."""
     if row.state is State.QUARANTINED or (row.refused_version is not None and not serves_aspired(row)):
         return StatusUntil(Status.REFUSED)
     if row.state is State.FAILED:
@@ -168,10 +208,7 @@ def status_of(row: RegionState, now_us: int, limits: Limits, *, alarm: bool = Fa
         return StatusUntil(Status.OUT)
     if row.state is None or row.aspired_version is None:
         return StatusUntil(Status.NONE)
-    expires_us = row.read_at_us + round(limits.read_back_seconds * MICROS)
-    if now_us > expires_us:
-        return StatusUntil(Status.SILENT)
-    return StatusUntil(Status.HELD if row.paused or row.pinned_version is not None else Status.OK, expires_us + 1)
+    return StatusUntil(Status.HELD if row.paused or row.pinned_version is not None else Status.OK)
 
 
 def _behind(row: RegionState, now_us: int, limits: Limits) -> StatusUntil:

@@ -32,6 +32,7 @@ class Topic(StrEnum):
     TRAFFIC_COUNTS = "traffic-counts"
     TRAFFIC_STATE = "traffic-state"
     ROLLOUT_STATE = "rollout-state"
+    OUTCOMES = "outcomes"
     DEAD_LETTERS = "dead-letters"
 
 
@@ -61,6 +62,7 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(Topic.TRAFFIC_COUNTS, MODEL_PARTITIONS, _config("delete", 1)),
     TopicSpec(Topic.TRAFFIC_STATE, MODEL_PARTITIONS, _config("compact", None)),
     TopicSpec(Topic.ROLLOUT_STATE, MODEL_PARTITIONS, _config("compact", None)),
+    TopicSpec(Topic.OUTCOMES, MODEL_PARTITIONS, _config("delete", 7)),
     TopicSpec(
         Topic.DEAD_LETTERS,
         1,

@@ -1,3 +1,3 @@
 """The region agent: what one region does so that its pods serve what the log says."""
 
-__all__ = ["decider", "runner"]
+__all__ = ["runner"]

@@ -9,6 +9,7 @@ import structlog
 from modelcast.agents.rollout.actor import RolloutActor
 from modelcast.agents.rollout.decider import facts
 from modelcast.agents.rollout.ports import RolloutPorts
+from modelcast.agents.rollout.seen_ids import SeenIds
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.telemetry.metrics import RECORDS
 from modelcast.schemas.codec import decode
@@ -16,6 +17,7 @@ from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import MODEL_PATTERN
 from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts, TrafficReading
 
 TICK_SECONDS = 0.5
@@ -51,6 +53,7 @@ class RolloutAgent:
         self._idle: dict[str, ModelLog] = {}
         self._wakes: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
+        self._seen: dict[str, SeenIds] = {}
         self.listed = False
 
     # --- what Kafka brings ----------------------------------------------------------------------------------
@@ -66,6 +69,7 @@ class RolloutAgent:
         self._owned = frozenset()
         actors, self._actors = self._actors, {}
         self._idle = {}
+        self._seen = {}
         for actor in actors.values():
             await actor.close()
 
@@ -99,6 +103,27 @@ class RolloutAgent:
         else:
             behind_us = round(message.timestamp * 1e6) - record.reported_at_us
             actor.tell(facts.ReadingHeard(record, age_seconds, behind_us))
+
+    def outcome(self, message: TrafficMessage) -> None:
+        """A record of ``outcomes``. One that can't be read is counted, and logged; so is one that comes again."""
+        topic = str(Topic.OUTCOMES)
+        try:
+            record = decode(message.value, book=self._reader.book)
+        except DecodeError as error:
+            RECORDS.labels(topic, "unreadable").inc()
+            log.warning("a record is not used", topic=topic, reason=error.reason, error=str(error))
+            return
+        if not isinstance(record, ObservedOutcome):
+            RECORDS.labels(topic, "unreadable").inc()
+            return
+        actor = self._actors.get(record.model)
+        if actor is None:
+            return
+        if not self._seen.setdefault(record.model, SeenIds()).is_new(record.name, record.id):
+            RECORDS.labels(topic, "doubled").inc()
+            return
+        RECORDS.labels(topic, "folded").inc()
+        actor.tell(facts.OutcomeHeard(record))
 
     # --- what runs beside the streams -----------------------------------------------------------------------
 

@@ -18,11 +18,17 @@ def build_app(settings: Settings, agent: RolloutAgent) -> faust.App:
     app = make_app(settings, APP_NAME)
     counts_topic = app.topic(str(Topic.TRAFFIC_COUNTS), schema=BYTES, partitions=MODEL_PARTITIONS)
     updates_topic = app.topic(str(Topic.MODEL_UPDATES), schema=BYTES, partitions=MODEL_PARTITIONS)
+    outcomes_topic = app.topic(str(Topic.OUTCOMES), schema=BYTES, partitions=MODEL_PARTITIONS)
 
     @app.agent(counts_topic, concurrency=1, name="rollout-counts")
     async def counts(stream: Any) -> None:
         async for event in stream.events():
             agent.report(event.message)
+
+    @app.agent(outcomes_topic, concurrency=1, name="rollout-outcomes")
+    async def outcomes(stream: Any) -> None:
+        async for event in stream.events():
+            agent.outcome(event.message)
 
     @app.agent(updates_topic, concurrency=1, name="rollout-updates")
     async def updates(stream: Any) -> None:

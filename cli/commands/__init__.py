@@ -1,3 +1,3 @@
 """Commands that change something, or run something."""
 
-__all__ = ["dead_letters", "operate", "regions", "registry", "rollout", "run", "top", "topics", "up_down"]
+__all__ = ["dead_letters", "operate", "outcome", "regions", "registry", "rollout", "run", "top", "topics", "up_down"]

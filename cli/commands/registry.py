@@ -63,9 +63,9 @@ def positions(settings: "Settings", model: str) -> dict[str, tuple[LogPosition, 
         StoreUnavailable: a region's bucket did not answer: what it had accepted must be known.
         NotFound: no region has ever met the model.
     """
-    from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
     from modelcast.infra.stores.configured import region_store
     from modelcast.schemas import keys
+    from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 
     if not settings.regions:
         raise UsageError("the settings list no region", subject=model, hint="run it where [regions.NAME] are set")

@@ -52,7 +52,7 @@ def start(
         str, typer.Option("--steps", help="Shares in per cent: 1,10,50,100; 10@1h lasts, 50! needs proof.")
     ] = "",
     gate: Annotated[
-        list[str] | None, typer.Option("--gate", help="errors=1.5x, p99=1.2x: what is tolerated (several times).")
+        list[str] | None, typer.Option("--gate", help="errors=1.5x, p99=1.2x, outcome:ctr>=-1%: what is tolerated.")
     ] = None,
     waves: Annotated[
         str, typer.Option("--waves", help="Regions one after the other: 'eu;us,ap'. Others come last.")

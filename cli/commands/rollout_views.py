@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
     from modelcast.schemas.log.fold import ModelLog
     from modelcast.schemas.log.rollouts import LoggedRollout
-    from modelcast.schemas.traffic.reports import RolloutState
+    from modelcast.schemas.traffic.reports import RolloutOutcome, RolloutState
 
 WATCH_SECONDS = 1.0
 VERDICT_SIZE_MAX = 64 * 1024
@@ -176,9 +176,21 @@ def _lines(state: "RolloutState", age_seconds: float) -> list[RenderableType]:
         f"harmless {_bar(gate.log_e_harmless, gate.needed_harmless)}"
         for gate in state.gates
     ]
+    lines += [_outcome_line(each) for each in state.outcomes]
+    if state.outcomes_left_out:
+        lines.append(f"  outcomes left out: {state.outcomes_left_out}")
     if state.if_stopped:
         lines.append(f"if the controller stopped now: {state.if_stopped}")
     return [Text("\n".join(lines))]
+
+
+def _outcome_line(each: "RolloutOutcome") -> str:
+    candidate = f"{each.candidate_mean:.4g} of {number(each.candidate_count)}"
+    means = f"{candidate} against {each.control_mean:.4g} of {number(each.control_count)}"
+    between = (
+        "too few yet" if each.low is None or each.high is None else f"{each.low:+.4g} to {each.high:+.4g} at any time"
+    )
+    return f"  outcome:{each.name}: {each.kind or 'no gate'}; {means}; difference {between}"
 
 
 def _bar(reached: float, needed: float) -> str:

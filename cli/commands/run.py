@@ -188,6 +188,11 @@ def _pod_config(
         raise UsageError(
             "a pod needs a cache folder", hint=f"give --cache-dir DIR, or set `cache_dir` below [regions.{region}]"
         )
+    if here.store is None:  # it would take traffic before it has what the region serves
+        raise UsageError(
+            "a pod learns from its region's bucket what it must serve before it is ready",
+            hint=f"set [regions.{region}.store] url = 's3://…'",
+        )
     state = state_dir or cache.parent / f"pod-{name}"
     check_output_folder(cache, "--cache-dir")
     check_output_folder(state, "--state-dir")
@@ -197,7 +202,7 @@ def _pod_config(
         token=_token(here, region),
         artifacts=functools.partial(make_source, here, cache),
         state_dir=state,
-        aspired=RegionAspired(here.store) if here.store else None,
+        aspired=RegionAspired(here.store),
         presence=make_registrar(here, region, name, advertise, zone) if advertise else None,
         host=host,
         port=port,

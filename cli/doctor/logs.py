@@ -12,10 +12,10 @@ from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.log.fold import ModelLog
 
 if TYPE_CHECKING:
-    from modelcast.agents.region.decider.memory import Memory
     from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.settings import Settings
     from modelcast.schemas.ports import ObjectStore
+    from modelcast.schemas.region_memory import Memory
 
 ENTRIES_TOLD = 1_000
 """A walk through a longer log says how far it is, each time that it has read so many more."""
@@ -106,7 +106,7 @@ def _walked(reader: "RegistryReader", model: str) -> tuple[ModelLog, list[Check]
 
 def _state_of(model: str, region: str, store: "ObjectStore") -> "Memory | Check | None":
     """What a region remembers of a model; the check that says why that can't be read; None: it never owned it."""
-    from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
+    from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 
     key = keys.region_state(model)
     try:

@@ -82,7 +82,7 @@ def _check_contents(region: str, section: "StoreSettings") -> Iterator[Check]:
 
 def look_into(store: "ObjectStore") -> Contents:
     """What a region's bucket holds, as far as a few requests tell."""
-    from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
+    from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 
     logs = [m for m in islice(store.folders(keys.REGISTRY_PREFIX), 3) if any(islice(store.list(keys.log_prefix(m)), 1))]
     regions = set()

@@ -28,7 +28,7 @@ _EVERY_TOPIC = tuple(str(topic) for topic in Topic)
 _PUBLISHER = _needs(write=[Topic.MODEL_UPDATES], read=[Topic.VERSION_STATE])
 _OPERATOR = _PUBLISHER | _needs(
     read=[Topic.DEAD_LETTERS, Topic.MODEL_UPDATES, Topic.VERSION_CHANGES, Topic.ROLLOUT_STATE, Topic.REGION_HEARTBEATS],
-    write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS],
+    write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS, Topic.OUTCOMES],
     describe_configs=_EVERY_TOPIC,
 )
 
@@ -44,7 +44,7 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
             write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.TRAFFIC_COUNTS],
             describe=[
                 *(Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE),
-                *(Topic.DEAD_LETTERS, Topic.ROLLOUT_STATE),
+                *(Topic.DEAD_LETTERS, Topic.ROLLOUT_STATE, Topic.OUTCOMES),
             ],
         )
         found.append(Role(f"region {region}", needs, _ACLS))
@@ -54,10 +54,13 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
             *(Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE),
             *(Topic.MODEL_UPDATES, Topic.DEAD_LETTERS),
         ],
-        describe=[Topic.TRAFFIC_COUNTS, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE],
+        describe=[Topic.TRAFFIC_COUNTS, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE, Topic.OUTCOMES],
     )
     rollouts = _needs(
-        read=[Topic.MODEL_UPDATES, Topic.TRAFFIC_COUNTS, Topic.ROLLOUT_STATE, group_of("rollouts")],
+        read=[
+            *(Topic.MODEL_UPDATES, Topic.TRAFFIC_COUNTS, Topic.ROLLOUT_STATE, Topic.OUTCOMES),
+            group_of("rollouts"),
+        ],
         write=[Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE, Topic.DEAD_LETTERS],
         describe=[
             *(Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS),
@@ -66,6 +69,7 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
     )
     return [
         *found,
+        Role("outcomes", _needs(write=[Topic.OUTCOMES]), _ACLS),
         Role("tracker", tracker, _ACLS),
         Role("rollouts", rollouts, _ACLS),
         Role(
@@ -73,7 +77,7 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
             _needs(
                 read=[
                     *(*_EVERY_TOPIC[:4], Topic.VERSION_CHANGES, Topic.PROBE_STATE),
-                    *(Topic.TRAFFIC_COUNTS, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE),
+                    *(Topic.TRAFFIC_COUNTS, Topic.TRAFFIC_STATE, Topic.ROLLOUT_STATE, Topic.OUTCOMES),
                 ],
                 describe=[group_of("tracker"), group_of("rollouts"), *regional],
             ),

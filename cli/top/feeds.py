@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from modelcast.cli.top.shown import PROBLEMS_MAX, ModelShown, NowShown, grid_of, now_of
 from modelcast.dashboard.dashboard import Dashboard
+from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.kafka_follower import KafkaFollower
 from modelcast.dashboard.sources.news import NewsBatch
 from modelcast.dashboard.sources.redis_poller import RedisPoller
@@ -66,7 +67,8 @@ class DirectFeed:
         follower = KafkaFollower(self._settings, from_thread)
         poller = RedisPoller(self._settings, board.take, lambda: not board.kafka_reads)
         follower.start()
-        beside = [asyncio.create_task(run()) for run in (board.run, poller.run)]
+        groups = GroupsWatch(lambda: GroupReader(self._settings), board.hear_groups)
+        beside = [asyncio.create_task(run()) for run in (board.run, poller.run, groups.run)]
         try:
             now: NowShown | None = None
             while True:

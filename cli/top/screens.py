@@ -12,10 +12,9 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from modelcast.cli.top import shown
+from modelcast.cli.top import sentences, shown
 from modelcast.cli.top.matrix import MatrixView
 from modelcast.cli.top.shown import ModelShown, NowShown
-from modelcast.dashboard.view import sentences
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.web.rows import PairLine
 from modelcast.schemas.quantities import MISSING, duration, number, plural

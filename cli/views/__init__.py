@@ -1,3 +1,3 @@
 """Commands that show something, and what they show it with."""
 
-__all__ = ["audit", "config", "diff", "registry", "state_source", "states", "tables"]
+__all__ = ["at_time", "audit", "config", "diff", "registry", "state_source", "states", "tables"]

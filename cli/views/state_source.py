@@ -1,11 +1,12 @@
 """Who serves what, from wherever it can be read: Redis, else the ``version-state`` topic. Always with its age."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from modelcast.schemas.errors import DecodeError, ModelcastError, RedisUnavailable
 from modelcast.schemas.records import PodReport, RegionHeartbeat, VersionState
+from modelcast.schemas.statuses import Limits, state_as_known
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
 from modelcast.schemas.unchanged import StatesUnchanged, is_unchanged, renewed
 
@@ -21,7 +22,7 @@ class Sighting:
     """One model's state, how old it is, and where it was read.
 
     Attributes:
-        state: as the tracker wrote it.
+        state: what is known now: what the tracker wrote, without what was not read back since.
         age_seconds: since the oldest acknowledgement that is not in it; since it was written, if all were read then.
         source: redis or kafka.
         behind_seconds: how far the tracker's reading was behind when it wrote it.
@@ -48,6 +49,10 @@ class Sighting:
         """Now, by the clock of the tracker that wrote it; UTC microseconds."""
         return self.state.updated_at_us + int(self.reported_seconds_ago * 1_000_000)
 
+    def as_known(self) -> Self:
+        """What is known of it now: a region that was not read back in time serves nothing, tracker or not."""
+        return replace(self, state=state_as_known(self.state, self.at_us, Limits()))
+
 
 class StateSource:
     """Reads states, from Kafka where Redis fails; ``remarks`` tells people what was missing."""
@@ -63,7 +68,7 @@ class StateSource:
             KafkaUnavailable: neither Redis nor Kafka could be read.
         """
         found = self._from_redis(lambda view: view.models())
-        return found or self._from_kafka(range(MODEL_PARTITIONS))
+        return [each.as_known() for each in found or self._from_kafka(range(MODEL_PARTITIONS))]
 
     def model(self, name: str) -> Sighting | None:
         """One model, and nothing is read of others that need not be; None if the tracker has reported nothing of it.
@@ -73,7 +78,7 @@ class StateSource:
         """
         found = self._from_redis(lambda view: filter(None, [view.model(name)]))
         found = found or self._from_kafka([partition_of(name)])
-        return next((s for s in found if s.state.model == name), None)
+        return next((s.as_known() for s in found if s.state.model == name), None)
 
     def heartbeats(self) -> list[tuple[RegionHeartbeat, float]]:
         """The last heartbeat of every worker, with its age in seconds; nothing if Redis is away."""

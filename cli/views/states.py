@@ -129,7 +129,7 @@ def _verdict(found: list[Sighting], limits: Limits) -> Text:
     now_us, overview = time.time_ns() // 1000, Overview(limits)
     for seen in found:
         overview.take(seen.state, now_us - int(seen.reported_seconds_ago * 1_000_000), seen.at_us, seen.source)
-    verdict = overview_verdict(overview, problems(overview, now_us))
+    verdict = overview_verdict(overview, problems(overview, now_us), of_pairs=True)
     reported = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
     return Text(one_line(reported), style=tables.style_of(verdict.status))
 

@@ -19,30 +19,34 @@ class Phase(Enum):
 
 
 class Lifecycle:
-    """The phase, and the requests in flight."""
+    """The phase, and the requests in flight. What follows from the phase is computed once a phase: each request asks.
+
+    Attributes:
+        ready: whether traffic should come here.
+        restored: whether the readiness of each model is its own: restoring is over, and the pod does not leave.
+        leaving: whether connections should not be kept.
+        lacking: what keeps it from being ready, for people.
+    """
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
-        self.lacking: tuple[str, ...] = ()  # what keeps it from being ready, for people
+        self.lacking: tuple[str, ...] = ()
         self.in_flight = 0
         self.in_flight_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
-    def ready(self) -> bool:
-        """Whether traffic should come here."""
-        return self.phase is Phase.READY
+    def phase(self) -> Phase:
+        """Where the pod is."""
+        return self._phase
 
-    @property
-    def restored(self) -> bool:
-        """Whether the readiness of each model is its own: restoring is over, and the pod does not leave."""
-        return self.phase in {Phase.INCOMPLETE, Phase.READY}
-
-    @property
-    def leaving(self) -> bool:
-        """Whether connections should not be kept."""
-        return self.phase in {Phase.DRAINING, Phase.CLOSED}
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        self._phase = phase
+        self.ready = phase is Phase.READY
+        self.restored = phase in {Phase.INCOMPLETE, Phase.READY}
+        self.leaving = phase in {Phase.DRAINING, Phase.CLOSED}
 
     def begun(self, size_bytes: int) -> None:
         """Count a request that begins."""

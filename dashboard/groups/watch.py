@@ -10,6 +10,7 @@ import structlog
 
 from modelcast.dashboard.groups.decider.judging import WINDOW, GroupView, group_view
 from modelcast.dashboard.groups.decider.looks import GroupLook
+from modelcast.dashboard.groups.decider.troubles import GroupsSeen
 from modelcast.schemas.errors import ModelcastError
 
 LOOK_SECONDS = 5.0
@@ -35,10 +36,11 @@ class GroupsWatch:
 
     Args:
         make_reader: makes the reader, in a thread; called again after a failure.
+        tell: called with what is known after every look.
     """
 
-    def __init__(self, make_reader: Callable[[], Reader]) -> None:
-        self._make_reader = make_reader
+    def __init__(self, make_reader: Callable[[], Reader], tell: Callable[[GroupsSeen], None] = lambda _: None) -> None:
+        self._make_reader, self._tell = make_reader, tell
         self._looks: defaultdict[str, deque[tuple[int, GroupLook]]] = defaultdict(lambda: deque(maxlen=KEPT))
         self.groups: tuple[GroupView, ...] = ()
         """The groups at the last look that succeeded, worst first by the reader of it."""
@@ -61,6 +63,7 @@ class GroupsWatch:
                     if not self.error:
                         log.warning("consumer groups can't be looked at", error=str(error))
                     self.error = str(error)
+                    self._tell(GroupsSeen(self.groups, self.looked_at_us, self.error))
                 else:
                     self.take(found, time.time_ns() // 1000)
                 took = time.monotonic() - began
@@ -77,3 +80,4 @@ class GroupsWatch:
         for group in found:
             self._looks[group.group].append((now_us, group))
         self.groups = tuple(group_view(tuple(self._looks[group.group])) for group in found)
+        self._tell(GroupsSeen(self.groups, now_us))

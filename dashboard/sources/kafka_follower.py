@@ -1,4 +1,4 @@
-"""Follows ``version-state``, ``probe-state`` and the end of ``model-updates``: a consumer without a group, a thread."""
+"""Follows ``version-state``, what is shown beside it, and the end of ``model-updates``: no group, a thread."""
 
 import threading
 import time
@@ -9,6 +9,7 @@ from dataclasses import replace
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from modelcast.dashboard.sources.extra_topics import ExtraTopics
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.infra.kafka.client import kafka_unavailable, make_consumer, passes
@@ -47,6 +48,7 @@ class KafkaFollower:
     def __init__(self, settings: Settings, deliver: Callable[[NewsBatch], None]) -> None:
         self._settings, self._deliver = settings, deliver
         self._records = newer_records(settings)
+        self._extra = ExtraTopics(self._records)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="version-state", daemon=True)
         self._reach = Reach.STARTING
@@ -110,7 +112,8 @@ class KafkaFollower:
         for each in places:
             low, high = consumer.get_watermark_offsets(each, timeout=ASK_SECONDS_MAX)
             self._ends[each.partition], self._positions[each.partition], each.offset = high, low, low
-        consumer.assign([*places, *self._newest_entries(consumer), *self._probes_from(consumer)])
+        beside = [*self._newest_entries(consumer), *self._probes_from(consumer), *self._extra.places(consumer)]
+        consumer.assign([*places, *beside])
         self._differences_us.clear()
         self._newest, self._reach = {}, Reach.CATCHING_UP
 
@@ -151,6 +154,9 @@ class KafkaFollower:
             if message.topic() == Topic.PROBE_STATE:
                 probes += self._probe(message, now_us)
                 continue
+            if message.topic() in self._extra:
+                self._extra.take(message)
+                continue
             partition, offset = message.partition() or 0, message.offset() or 0
             self._positions[partition] = offset + 1
             self._missing.pop(f"partition {partition}", None)
@@ -168,12 +174,15 @@ class KafkaFollower:
                 else:
                     states += self._decoded(key, each, now_us, live)
         reach = Reach.LIVE if live or complete is not None else Reach.CATCHING_UP
-        missing = tuple(self._missing.values())
+        missing = (*self._missing.values(), *self._extra.missing.values())
         self._reach = reach
-        if states or unchanged or entries or probes or (reach, missing) != self._delivered:
+        rollouts, letters, replayed = self._extra.drain()
+        news = states or unchanged or entries or probes or rollouts or letters or replayed
+        if news or (reach, missing) != self._delivered:
             self._delivered = reach, missing
             batch = NewsBatch("kafka", reach, tuple(states), tuple(entries), missing=missing, complete=complete)
-            self._deliver(replace(batch, probes=tuple(probes), unchanged=tuple(unchanged)))
+            batch = replace(batch, probes=tuple(probes), unchanged=tuple(unchanged))
+            self._deliver(replace(batch, rollouts=rollouts, letters=letters, replayed=replayed))
 
     def _reported_us(self, message: Message, now_us: int, live: bool) -> int:
         """When the tracker wrote a record, by this machine's clock."""
@@ -241,6 +250,9 @@ class KafkaFollower:
             return
         if message.topic() == Topic.PROBE_STATE:
             self._missing["probe"] = f"{Topic.PROBE_STATE}: {error.str()}: the probe is not shown"
+            return
+        if message.topic() in self._extra:
+            self._extra.failed(message.topic() or "", error.str())
             return
         raise kafka_unavailable(error, self._settings, Topic.VERSION_STATE)
 

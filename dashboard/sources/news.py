@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from modelcast.dashboard.view.candidates import SeenRollout
+from modelcast.dashboard.view.dead_letters import SeenLetter
 from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.schemas.log.chain import StatedEntry
@@ -51,6 +53,9 @@ class NewsBatch:
         complete: the names of all models, once all of the topic was read anew: others are gone; else None.
         probes: what trackers told of probes.
         unchanged: what trackers told of states that have not changed, with when they wrote it, as ``appended_us``.
+        rollouts: what controllers told of rollouts, in that order.
+        letters: dead letters that came.
+        replayed: offsets of dead letters that were sent back.
     """
 
     source: str
@@ -63,3 +68,6 @@ class NewsBatch:
     complete: frozenset[str] | None = None
     probes: tuple[SeenProbe, ...] = ()
     unchanged: tuple[tuple[StatesUnchanged, int], ...] = ()
+    rollouts: tuple[SeenRollout, ...] = ()
+    letters: tuple[SeenLetter, ...] = ()
+    replayed: tuple[int, ...] = ()

@@ -54,8 +54,8 @@ addEventListener("click", (event) => {
 addEventListener("go", (event) => go(event.detail));
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = event.target instanceof HTMLInputElement;
-  if (event.key === "Escape" && typing) {
+  const typing = event.target instanceof Element && event.target.closest("input, select, textarea, [contenteditable]");
+  if (event.key === "Escape" && event.target instanceof HTMLInputElement) {
     event.target.value = "";
     event.target.dispatchEvent(new Event("input", { bubbles: true }));
     event.target.blur();

@@ -2,9 +2,10 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.mjs";
 import { Actions } from "./actions.js";
+import { Candidate } from "./candidate.js";
 import { clock, duration, number, plural, size, utc, version } from "./format.js";
 import { Lags } from "./lags.js";
-import { Bar, useAnswer } from "./models.js";
+import { AGES_MS, Bar, Earlier, useAnswer } from "./models.js";
 import { EntryList, Problems } from "./now.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
 import { ask, nowUs, store } from "./store.js";
@@ -63,14 +64,17 @@ export function Waterfall({ regions, generation, overUs = 0, entry = null }) {
 function Pods({ model, region }) {
   const [limit, setLimit] = useState(100);
   const kept = useRef(null); // the list stays while a longer one is on its way
-  const { body: newer, error } = useAnswer(`models/${model}/regions/${region}/pods?limit=${limit}`, (name) => name === model);
-  const body = (kept.current = newer ?? kept.current);
-  if (error) return html`<p>${error}</p>`;
+  const { body: newer, error } = useAnswer(`models/${model}/regions/${region}/pods?limit=${limit}`, (name) => name === model, AGES_MS);
+  const body = (kept.current = newer && (!newer.error || !kept.current?.total) ? newer : kept.current);
+  if (error && !body) return html`<p>${error}</p>`;
   if (!body) return html`<p>Loading the pods of ${region}…</p>`;
-  if (!body.total) return html`<p>No list of pods: ${body.fresh.redis === "live" ? `${region} reported none` : "Redis can't be read"}.</p>`;
-  return html`<section aria-label=${`pods of ${region}`}><h3>${plural(body.total, "pod")} in ${region}${body.pods_age_seconds === null ? "" : `, as reported ${duration(body.pods_age_seconds)} ago`}</h3>
+  const problem = newer?.error || error;
+  if (!body.total) return html`<p>No list of pods: ${problem ? html`<${Said} text=${problem} />` : `${region} reported none`}.</p>`;
+  const then = body.status === "SILENT" ? " then" : ""; // no one knows what they do now
+  return html`<section aria-label=${`pods of ${region}`}><h3>${plural(body.total, "pod")} in ${region}, as reported <${Ago} us=${body.fresh.as_of_us - 1e6 * body.pods_age_seconds} /></h3>
+    ${problem && html`<p class="missing">The list can't be read again: <${Said} text=${problem} />. This is the last one.</p>`}
     <table class="table"><thead><tr><th scope="col">pod</th><th scope="col">state</th><th scope="col">version</th><th scope="col">generation</th><th scope="col">read back</th><th scope="col">where</th><th scope="col">note</th></tr></thead>
-    <tbody>${body.pods.map((pod) => html`<tr key=${pod.pod}><th scope="row"><bdi>${pod.pod}</bdi></th><td data-label="state">${pod.state}</td><td data-label="version">${version(pod.version)}</td>
+    <tbody>${body.pods.map((pod) => html`<tr key=${pod.pod}><th scope="row"><bdi>${pod.pod}</bdi></th><td data-label="state">${pod.state}${then}</td><td data-label="version">${version(pod.version)}</td>
       <td data-label="generation">${pod.generation || "—"}</td><td data-label="read back"><${Ago} us=${pod.read_at_us} /></td><td data-label="where"><bdi>${[pod.kind, pod.fleet, pod.zone].filter(Boolean).join(" · ") || "—"}</bdi></td><td data-label="note"><${Said} text=${pod.error} /></td></tr>`)}</tbody></table>
     ${body.next && (limit < 1000 ? html`<p><button type="button" onClick=${() => setLimit(1000)}>show more (${number(body.total - body.pods.length)} left)</button></p>` : html`<p>${number(body.total - body.pods.length)} more: <${Command} text=${`modelcast get pods ${model} --region ${region}`} /></p>`)}</section>`;
 }
@@ -111,7 +115,7 @@ export function PairTable({ rows, name, chosen, choose }) {
 }
 
 export function Model({ name }) {
-  const { body, error } = useAnswer(`models/${name}`, (each) => each === name);
+  const { body, error } = useAnswer(`models/${name}`, (each) => each === name, AGES_MS);
   const [region, setRegion] = useState(decodeURIComponent(location.hash.slice(1)));
   useEffect(() => { document.title = `${body?.model.status ?? ""} ${name} · Modelcast`.trim(); });
   if (error && !body) return html`<p>${error}</p>`;
@@ -119,14 +123,16 @@ export function Model({ name }) {
   const { model } = body;
   const latest = version(model.latest_version);
   const newest = Math.max(0, ...body.regions.map((each) => each.aspired_generation));
-  return html`<section class=${`verdict w-${model.status}`} aria-label="verdict">
+  const known = body.regions.some((each) => each.counted && each.served_version !== null);
+  return html`<${Earlier} error=${error} /><section class=${`verdict w-${model.status}`} aria-label="verdict">
       <p class="sentence"><${Badge} status=${model.status} /> ${number(model.serving)} of ${plural(model.counted, "region")} serve the aspired version; the latest version is ${latest}</p>
       <p class="notes">consistent version ${model.consistent_version === null ? `none${model.last_consistent_version ? `, last ${model.last_consistent_version}` : ""} ` : html`${model.consistent_version} since <${Ago} us=${model.consistent_since_us} ago=${false} /> `}
-        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"} · the tracker spoke of it <${Ago} us=${model.reported_at_us} /></p>
+        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : known ? "one digest served" : "no digest is known to be served"} · the tracker spoke of it <${Ago} us=${model.reported_at_us} /></p>
       <${Versions} regions=${body.regions} />
       ${model.alarm && html`<p class="alarm"><b>ALARM</b> <${Said} text=${model.alarm} /></p>`}
     </section>
     ${body.problems.length ? html`<section aria-label="what is wrong"><h2>What is wrong</h2><${Problems} ids=${body.problems.map((each) => each.id)} find="" /></section>` : null}
+    <${Candidate} model=${name} seen=${body.candidate} />
     <${Lags} key=${name} model=${name} />
     <section aria-label="regions"><h2>${plural(body.regions_total, "region")}, worst first</h2>${model.regions_omitted ? html`<p>${plural(model.regions_omitted, "more region")} did not fit into what the tracker says.</p>` : null}
       <${PairTable} rows=${body.regions} name="region" chosen=${region} choose=${(each) => setRegion(each === region ? "" : each)} /></section>

@@ -3,13 +3,16 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.mjs";
 import { number, plural, version } from "./format.js";
 import { Ago, Badge } from "./parts.js";
-import { ask, changed, store, watchModels } from "./store.js";
+import { ask, changed, live, store, watchModels } from "./store.js";
 
 const STEP = 12;
 const WAIT_MS = 300;
 
-/** Asks again when models changed, at most a few times a second; keeps the last answer meanwhile. */
-export function useAnswer(path, concerns) {
+/** How often what holds ages is asked for again: where nothing changes, only these do. */
+export const AGES_MS = 5000;
+
+/** Asks again when models changed, at most a few times a second, and every `againMs`; keeps the last answer meanwhile. */
+export function useAnswer(path, concerns, againMs = 0) {
   const [answer, setAnswer] = useState({ path: "" });
   useEffect(() => {
     let timer = 0, over = false;
@@ -28,10 +31,14 @@ export function useAnswer(path, concerns) {
       if (timer || (names && concerns && !names.some(concerns))) return;
       timer = setTimeout(read, WAIT_MS);
     });
-    return () => { over = true; clearTimeout(timer); stop(); };
+    const again = againMs && setInterval(() => { if (!timer && !document.hidden && live()) read(); }, againMs);
+    return () => { over = true; clearTimeout(timer); clearInterval(again); stop(); };
   }, [path]);
   return answer.path === path ? answer : {};
 }
+
+/** That an answer could not be had again: what is shown is the one before. */
+export const Earlier = ({ error }) => (error ? html`<p class="missing">This could not be read again, and is how it was: ${error}</p>` : null);
 
 /** An answer that is asked for again when its path changes; the last one stays meanwhile. */
 export function useAsked(path) {

@@ -9,10 +9,12 @@ import { Rollouts } from "./rollouts.js";
 import { live, nowUs, old, store } from "./store.js";
 import { Strip } from "./strip.js";
 
-const ROWS = 30;
+const ROWS = 30, TURNED_US = 120e6;
+const ELSEWHERE = { group: "/kafka", probe: "/kafka", "dead-letters": "/refused" };
 
 /** Where a problem is looked at more closely. */
 export function target(problem) {
+  if (problem.cause in ELSEWHERE) return ELSEWHERE[problem.cause];
   if (problem.model) return `/models/${problem.model}${problem.region ? `#${problem.region}` : ""}`;
   return problem.region ? `/regions/${problem.region}` : "/regions";
 }
@@ -25,7 +27,7 @@ function where(problem) {
 }
 
 function versions({ version_from: from, version_to: to, status }) {
-  if (to === null || to === undefined) return null;
+  if (to === null || to === undefined || ["SILENT", "NONE", "EMPTY"].includes(status)) return null; // nothing is known to be served
   if (status === "REFUSED") return from === null ? null : html`<span>serves ${from}</span>`;
   if (from === to) return html`<span>version ${to}</span>`;
   return html`<span><span class="unseen">from version </span>${version(from)}<span aria-hidden="true"> → </span><span class="unseen"> to </span>${version(to)}</span>`;
@@ -39,12 +41,14 @@ function Progress({ problem }) {
   return html`<span class="part">fetch: ${size(rate)}/s, ${Math.floor((100 * moved) / planned)} % of ${size(planned)}, ${left}</span>`;
 }
 
+const turned = ({ was }) => was && nowUs() - was.us < TURNED_US;
+
 function Row({ problem, recovered }) {
   const named = problem.regions.length && !problem.region && problem.cause !== "region" ? problem.regions : problem.cause === "tracker" || problem.pairs > 1 && problem.cause === "region" ? problem.models : [];
   const trend = store.trends.get(problem.id) ?? [], moved = new Set(trend).size > 1;
   return html`<li class=${`row w-${problem.status}${recovered ? " recovered" : ""}`}>
     <a data-row href=${target(problem)}>
-      <${Badge} status=${problem.status} /> <strong>${problem.title}</strong> <span class="where">${where(problem)}</span>
+      <${Badge} status=${problem.status} /> <strong>${problem.title}</strong> <span class="where">${where(problem)}${turned(problem) && !recovered ? `, was ${problem.was.status} until ${clock(problem.was.us, nowUs())}` : ""}</span>
       <span class="when">${!recovered && moved ? html`<span title=${`${trend[0] < trend.at(-1) ? "more" : "fewer"} than ${duration(10 * (trend.length - 1))} ago`}><${Trend} values=${trend} /></span> ` : null}${recovered ? `recovered ${clock(problem.recovered_us, nowUs())}, after ${duration((problem.recovered_us - problem.since_us) / 1e6)}` : html`<${Ago} us=${problem.since_us} ago=${false} />`}</span>
       <span class="versions">${versions(problem)}</span>
     </a>
@@ -129,6 +133,7 @@ export function Now() {
   if (!store.loaded) return html`<p>${store.error ? `The dashboard does not answer: ${store.error}` : "Loading…"}</p>`;
   const quiet = !store.order.length;
   return html`<${VerdictBox} find=${find} setFind=${setFind} />
+    <p class="unseen" aria-live="polite" data-told>${store.told}</p>
     ${!store.verdict.models && html`<${Empty} />`}
     ${store.verdict.models ? html`<p class="find"><label>find <input id="find" type="search" value=${find} onInput=${(event) => setFind(event.target.value)} placeholder="model, region, status" /></label></p>` : null}
     ${!quiet || store.recovered.length ? html`<section aria-label="what is wrong">

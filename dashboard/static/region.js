@@ -4,20 +4,19 @@ import { html, useEffect } from "./vendor/htm-preact-standalone.mjs";
 import { duration, number, plural, size, version } from "./format.js";
 import { Letters } from "./letters.js";
 import { PairTable } from "./model.js";
-import { Bar, useAnswer } from "./models.js";
+import { AGES_MS, Bar, Earlier, useAnswer } from "./models.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
-import { nowUs } from "./store.js";
 
 const HEARD_US = 15e6, CLOCK_SECONDS = 5;
 
 export function Regions() {
-  const { body, error } = useAnswer("regions");
+  const { body, error } = useAnswer("regions", null, AGES_MS);
   const [shown, more] = useMore(50);
   useEffect(() => { document.title = "Regions · Modelcast"; });
   if (error && !body) return html`<p>${error}</p>`;
   if (!body) return html`<p>Loading…</p>`;
   if (!body.regions.length) return html`<p>No region is known yet. <${Command} text="modelcast run region NAME" /></p>`;
-  return html`<section aria-label="regions"><h2>${plural(body.regions.length, "region")}, worst first</h2>
+  return html`<${Earlier} error=${error} /><section aria-label="regions"><h2>${plural(body.regions.length, "region")}, worst first</h2>
     <table class="table"><thead><tr><th scope="col">region</th><th scope="col">status</th><th scope="col">heard</th><th scope="col">workers</th><th scope="col">models serving</th><th scope="col">behind</th><th scope="col">disk free</th></tr></thead>
     <tbody>${body.regions.slice(0, shown).map((each) => html`<tr key=${each.region}><th scope="row"><a data-row href=${`/regions/${each.region}`}>${each.region}</a></th>
       <td data-label="status"><${Badge} status=${each.status} /></td><td data-label="heard"><${Ago} us=${each.heard_at_us} /></td><td data-label="workers">${each.workers || "—"}</td>
@@ -49,14 +48,14 @@ function Takeovers({ rows }) {
 }
 
 export function Region({ name }) {
-  const { body, error } = useAnswer(`regions/${name}`);
+  const { body, error } = useAnswer(`regions/${name}`, null, AGES_MS);
   useEffect(() => { document.title = `${body?.region.status ?? ""} ${name} · Modelcast`.trim(); });
   if (error && !body) return html`<p>${error}</p>`;
   if (!body) return html`<p>Loading ${name}…</p>`;
   const { region } = body;
-  return html`<section class=${`verdict w-${region.status}`} aria-label="verdict">
+  return html`<${Earlier} error=${error} /><section class=${`verdict w-${region.status}`} aria-label="verdict">
       <p class="sentence"><${Badge} status=${region.status} /> ${number(region.serving)} of ${plural(region.counted, "model")} serve the aspired version</p>
-      <p class="notes">heard <${Ago} us=${region.heard_at_us} />${body.workers.length ? ` from ${plural(body.workers.filter((each) => nowUs() - each.heard_at_us < HEARD_US).length, "worker")} of ${number(body.workers.length)}` : ""}</p><${Reading} group=${body.group} /></section>
+      <p class="notes">heard <${Ago} us=${region.heard_at_us} />${body.workers.length ? ` from ${plural(body.workers.filter((each) => body.fresh.as_of_us - each.heard_at_us < HEARD_US).length, "worker")} of ${number(body.workers.length)}` : ""}</p><${Reading} group=${body.group} /></section>
     <section aria-label="workers"><h2>${body.workers.length ? plural(body.workers.length, "worker") : "Workers"}</h2>${body.workers.length ? html`
       <table class="table"><thead><tr><th scope="col">worker</th><th scope="col">heard</th><th scope="col">started</th><th scope="col">models</th><th scope="col">disk free</th><th scope="col">cache</th><th scope="col">from the origin</th><th scope="col">software</th></tr></thead>
       <tbody>${body.workers.map((each) => html`<tr key=${each.worker}><th scope="row"><bdi>${each.worker}</bdi>${each.draining ? " (draining)" : ""}</th><td data-label="heard"><${Ago} us=${each.heard_at_us} /></td><td data-label="started"><${Ago} us=${each.started_at_us} />${Math.abs(each.clock_ahead_seconds) > CLOCK_SECONDS ? html` <strong>its clock is ${duration(Math.abs(each.clock_ahead_seconds))} ${each.clock_ahead_seconds > 0 ? "ahead" : "behind"}</strong>` : ""}</td>
@@ -74,8 +73,8 @@ export function Refused() {
   useEffect(() => { document.title = "Refused · Modelcast"; });
   if (error && !body) return html`<p>${error}</p>`;
   if (!body) return html`<p>Loading…</p>`;
-  if (!body.total) return html`<p>No region refuses a version.</p><${Letters} />`;
-  return html`<section aria-label="refused versions"><h2>${plural(body.total, "refusal")}</h2>
+  if (!body.total) return html`<${Earlier} error=${error} /><p>No region refuses a version.</p><${Letters} />`;
+  return html`<${Earlier} error=${error} /><section aria-label="refused versions"><h2>${plural(body.total, "refusal")}</h2>
     <table class="table"><thead><tr><th scope="col">version</th><th scope="col">region</th><th scope="col">since</th><th scope="col">serves</th><th scope="col">why</th><th scope="col">once it is mended</th></tr></thead>
     <tbody>${body.refused.slice(0, shown).map((each) => { const aspired = each.refused_version ?? each.aspired_version; return html`<tr key=${`${each.model}@${each.region}`}>
       <th scope="row"><a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}/${version(aspired)}</a></th><td data-label="region">${each.region}</td><td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>

@@ -2,7 +2,7 @@
 
 import { listen } from "./link.js";
 
-const RECOVERED_SECONDS = 120;
+const RECOVERED_SECONDS = 120, SPOKEN_MS = 1000, SPOKEN_MAX = 3;
 const QUIET_SECONDS = 4.5; // two missed ticks: the stream may be open and dead
 const UNHEARD_SECONDS = 3; // a tracker tells each second that it lives
 
@@ -10,7 +10,7 @@ export const store = {
   statuses: new Map(), // status -> {shape, light, dark, means}
   rank: new Map(),
   verdict: null, fresh: null, revision: -1, boot: "",
-  problems: new Map(), order: [], recovered: [], trends: new Map(),
+  problems: new Map(), order: [], recovered: [], trends: new Map(), told: "",
   entries: [], grid: null,
   open: false, opened: false, heardAt: 0, offsetUs: 0, loaded: false, error: null,
 };
@@ -91,6 +91,32 @@ async function askGrid() {
   return { ...head, cells: bytes.slice(end + 1), model: index(head.models), region: index(head.regions), version: 0 };
 }
 
+const unsaid = []; // what is new since it was last read out
+
+/** For who can't see rows come: what is new, in a sentence, a moment later, so that many are one. */
+function readOut(text) {
+  if (!store.loaded) return;
+  unsaid.push(text);
+  if (unsaid.length > 1) return;
+  setTimeout(() => {
+    const more = unsaid.length > SPOKEN_MAX ? `, and ${unsaid.length - SPOKEN_MAX} more` : "";
+    store.told = `${unsaid.slice(0, SPOKEN_MAX).join(", ")}${more}`;
+    unsaid.length = 0;
+    changed();
+  }, SPOKEN_MS);
+}
+
+const named = (problem) => `${problem.title}${problem.region && problem.region !== problem.title ? ` in ${problem.region}` : ""}`;
+
+/** A line by what it is about: its status may be another one than before. */
+function takeProblem(problem, before) {
+  const turned = before && before.status !== problem.status;
+  const was = turned ? { status: before.status, us: nowUs() } : before?.was ?? null;
+  store.problems.set(problem.id, { ...problem, was });
+  if (turned) readOut(`${named(problem)} is ${problem.status}, was ${before.status}`);
+  else if (!before) readOut(`${named(problem)} is ${problem.status}`);
+}
+
 let loading = null;
 
 /** Reads everything that NOW shows. */
@@ -102,7 +128,9 @@ export function load() {
       store.statuses = new Map(statuses.statuses.map((each) => [each.status, each]));
       store.rank = new Map(statuses.statuses.map((each, place) => [each.status, place]));
       Object.assign(store, { verdict: verdict.verdict, boot: verdict.boot, revision: verdict.revision, grid, entries: entries.entries });
-      store.problems = new Map(problems.problems.map((each) => [each.id, each]));
+      const before = store.problems;
+      store.problems = new Map();
+      for (const each of problems.problems) takeProblem(each, before.get(each.id));
       store.order = problems.problems.map((each) => each.id);
       store.trends = new Map(Object.entries(problems.trends));
       store.loaded = true;
@@ -134,13 +162,11 @@ const HEAR = {
   tick: takeFresh,
   resync() { load(); for (const each of modelWatchers) each(null); },
   verdict(data) { store.verdict = data; },
-  problem(data) { store.problems.set(data.id, data); },
-  gone(id) {
-    const problem = store.problems.get(id);
-    store.problems.delete(id);
-    const recovered = problem && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery
-    if (recovered) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
-    store.recovered.length = Math.min(store.recovered.length, 5);
+  problem(data) { takeProblem(data, store.problems.get(data.id)); },
+  gone(id) { store.problems.delete(id); }, // not more than that: its pairs may stand in another line
+  recovered(data) {
+    store.recovered = [data, ...store.recovered.filter((each) => each.id !== data.id)].slice(0, 5);
+    readOut(`${named(data)} has recovered from ${data.status}`);
   },
   order(ids) { store.order = ids; },
   entry(line) { // again, if it came to be known that it is not in the log

@@ -1,6 +1,6 @@
 // Holds the one event stream of all tabs: browsers allow six connections a server, and a seventh tab would hang.
 
-const KINDS = ["hello", "pairs", "problem", "gone", "order", "verdict", "entry", "models", "tick", "resync", "bye"];
+const KINDS = ["hello", "pairs", "problem", "gone", "recovered", "order", "verdict", "entry", "models", "tick", "resync", "bye"];
 const QUIET_MS = 15000; // ticks come every 2 s: a stream that is quiet for longer is dead, whatever the browser thinks
 const ports = new Set();
 let source = null, hello = null, tick = null, open = false, heardAt = 0, anew = false;

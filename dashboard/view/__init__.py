@@ -1,6 +1,8 @@
 """What is shown, as values: pure, `now` is passed in."""
 
 __all__ = [
+    "candidates",
+    "dead_letters",
     "disks",
     "entries",
     "freshness",
@@ -9,8 +11,8 @@ __all__ = [
     "pairs",
     "probe",
     "problems",
+    "recoveries",
     "rollouts",
-    "sentences",
     "takeovers",
     "trends",
     "verdict",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from modelcast.dashboard.view.pairs import ModelView, Pair, make_pair
 from modelcast.schemas.records import RegionHeartbeat, VersionState
-from modelcast.schemas.statuses import TROUBLE, Limits, Status, count_statuses, worst
+from modelcast.schemas.statuses import TROUBLE, Limits, Status, count_statuses, with_rows, worst
 from modelcast.schemas.unchanged import StatesUnchanged, renewed
 
 
@@ -89,7 +89,8 @@ class Overview:
             view = self.models.get(row.model)
             if view is None or view.said_us != row.said_at_us or view.state.updated_at_us >= told.updated_at_us:
                 continue
-            said = replace(view.state, updated_at_us=view.said_us, regions=tuple(p.row for p in view.pairs.values()))
+            rows = tuple(pair.reported for pair in view.pairs.values())
+            said = replace(view.reported, updated_at_us=view.said_us, regions=rows)
             state = renewed(said, told, row)
             if state is None:
                 continue  # of another registry
@@ -120,13 +121,17 @@ class Overview:
         for name, view in self.models.items():
             if not 0 < view.until_us <= now_us:
                 continue
-            state = replace(view.state, regions=())
+            state = view.reported
             pairs = {
-                region: make_pair(state, pair.row, pair, now_us, self.limits) if 0 < pair.until_us <= now_us else pair
+                region: make_pair(state, pair.reported, pair, now_us, self.limits)
+                if 0 < pair.until_us <= now_us
+                else pair
                 for region, pair in view.pairs.items()
             }
             changed += [pair for region, pair in pairs.items() if pair.status is not view.pairs[region].status]
-            self.models[name] = _view(state, pairs, view.appended_us, view.source, view.said_us)
+            known = _view(state, pairs, view.appended_us, view.source, view.said_us)
+            self.models[name] = known
+            self.revision += _news(view) != _news(known)
         if changed:
             self.revision += 1
         return tuple(changed)
@@ -153,6 +158,14 @@ class Overview:
             found.update(view.statuses)
         return found
 
+    def counts_in(self, region: str) -> bool:
+        """Whether any model counts there."""
+        return any((p := view.pairs.get(region)) is not None and p.counted for view in self.models.values())
+
+    def silent(self, region: str) -> bool:
+        """Whether a region is not heard of; what counts there is then told by one line."""
+        return any((p := view.pairs.get(region)) is not None and p.row.silent for view in self.models.values())
+
     def newest_us(self) -> int:
         """When the tracker last reported, UTC microseconds by this machine's clock; 0: never."""
         return max((view.appended_us for view in self.models.values()), default=0)
@@ -163,12 +176,13 @@ def _waiting_us(state: VersionState) -> int:
     return max(0, state.updated_at_us - state.as_of_us) if state.as_of_us else 0
 
 
-def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str, said_us: int) -> ModelView:
+def _view(reported: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str, said_us: int) -> ModelView:
     statuses = count_statuses((p.row, p.status) for p in pairs.values())
     troubled = tuple(p for p in pairs.values() if p.status in TROUBLE and p.counted)
     until_us = min((p.until_us for p in pairs.values() if p.until_us), default=0)
-    status = Status.ALARM if state.alarm else worst(statuses)
-    return ModelView(state, pairs, status, appended_us, source, until_us, statuses, troubled, said_us)
+    status = Status.ALARM if reported.alarm else worst(statuses)
+    state = replace(with_rows(reported, tuple(p.row for p in pairs.values())), regions=())
+    return ModelView(state, reported, pairs, status, appended_us, source, until_us, statuses, troubled, said_us)
 
 
 def _news(view: ModelView) -> object:

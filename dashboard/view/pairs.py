@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.statuses import Limits, Status, count_serving, counts, status_of
+from modelcast.schemas.statuses import Limits, Status, as_known, count_serving, counts, expires_at_us, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +13,16 @@ class Pair:
 
     Attributes:
         model: its name.
-        row: what the tracker reports of it, without the pods.
+        row: what is known of it now, without the pods: a region that is silent or was not read back serves nothing.
+        reported: what the tracker reported of it; the same, unless time has passed since.
         status: how it stands.
         since_us: since when, UTC microseconds; of what is behind: when the store received the entry; 0: not known.
-        until_us: when the status changes by the clock alone; 0: never.
+        until_us: when the status or the row changes by the clock alone; 0: never.
     """
 
     model: str
     row: RegionState
+    reported: RegionState
     status: Status
     since_us: int
     until_us: int
@@ -36,7 +38,8 @@ class ModelView:
     """One model as it is shown.
 
     Attributes:
-        state: what the tracker reports, without regions.
+        state: what is known of it now, without regions.
+        reported: what the tracker reported of it, without regions.
         pairs: its pairs, by region.
         status: the worst of the counted pairs.
         appended_us: up to when all that regions reported is in it, by this machine's clock.
@@ -48,6 +51,7 @@ class ModelView:
     """
 
     state: VersionState
+    reported: VersionState
     pairs: Mapping[str, Pair]
     status: Status
     appended_us: int
@@ -69,15 +73,18 @@ class ModelView:
 
     @property
     def consistent_version(self) -> int | None:
-        """The version that all counted regions serve; None also once the clock has ended what is known of one."""
-        return self.state.consistent_version if self.serving == sum(self.statuses.values()) else None
+        """The version that all regions that count for it are known to serve now; None: there is none."""
+        return self.state.consistent_version
 
 
 def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:
     """The pair that a row of a state means; ``before`` tells since when."""
-    row = replace(row, pods=())
+    reported = replace(row, pods=())
+    row, expires_us = as_known(reported, now_us, limits), expires_at_us(reported, limits)
     worded = status_of(row, now_us, limits, alarm=bool(state.alarm))
-    return Pair(state.model, row, worded.status, _since_us(worded.status, row, before, now_us), worded.until_us)
+    ends = [at for at in (worded.until_us, expires_us + 1) if at > now_us]
+    since_us = _since_us(worded.status, row, before, now_us)
+    return Pair(state.model, row, reported, worded.status, since_us, min(ends, default=0))
 
 
 def _since_us(status: Status, row: RegionState, before: Pair | None, now_us: int) -> int:

@@ -1,15 +1,19 @@
 """The probe as it is shown: how long each hop took, and which regions did not answer. Pure; ``now_us`` is passed in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from modelcast.dashboard.view.problems import Problem
 from modelcast.schemas.probes import ProbeState
 from modelcast.schemas.quantities import duration
+from modelcast.schemas.statuses import Status
 
 DAY_US = 86_400 * 1_000_000
 OVERDUE_TURNS = 3
 """So many turns without a probe, and none is sent any more."""
 OVERDUE_SECONDS = 30.0
+LOST_SECONDS = 60.0
+"""What a region has not answered after so long, the tracker counts as lost there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,8 @@ class ProbeBoard:
         state, today = newest.state, [s.state for s in self._seen.values() if s.state.day == now_us // DAY_US]
         rows = _rows(state, [seen.state for seen in self._seen.values()], today)
         times = sorted(row.seconds for row in rows if row.seconds is not None)
-        silent_seconds = (now_us - state.sent_at_us) / 1_000_000
-        overdue = silent_seconds > OVERDUE_TURNS * state.every_seconds + OVERDUE_SECONDS
+        waited_us = now_us - state.sent_at_us
+        overdue = waited_us > _overdue_us(state.every_seconds)
         return ProbeView(
             sent_at_us=state.sent_at_us,
             every_seconds=state.every_seconds,
@@ -117,7 +121,7 @@ class ProbeBoard:
             asked=sum(row.asked for row in rows),
             finished_today=sum(each.finished_today for each in today),
             lost_today=sum(each.lost_today for each in today),
-            trouble=f"no probe since {duration(silent_seconds)}: no tracker runs, or its probe_seconds is 0"
+            trouble=f"no probe since {duration(waited_us / 1_000_000)}: no tracker runs, or its probe_seconds is 0"
             if overdue
             else state.trouble,
             regions=rows,
@@ -143,3 +147,41 @@ def _rows(newest: ProbeState, told: Sequence[ProbeState], today: Sequence[ProbeS
 def _quantile(times: Sequence[float], part: float) -> float | None:
     """The value below or at which ``part`` of the sorted values lie."""
     return times[min(len(times) - 1, int(part * len(times)))] if times else None
+
+
+def probe_problems(view: ProbeView | None, now_us: int, silent: Callable[[str], bool]) -> list[Problem]:
+    """One line a region that is heard of, and answers no probe any more.
+
+    Args:
+        view: what is shown of probes; None: none was ever seen.
+        now_us: UTC microseconds.
+        silent: whether a region is silent, which has a line of its own.
+    """
+    if view is None or now_us - view.sent_at_us > _overdue_us(view.every_seconds):
+        return []  # none is sent any more: that says nothing of a region
+    lost_us = now_us - round((LOST_SECONDS + OVERDUE_TURNS * view.every_seconds) * 1_000_000)
+    return [
+        Problem(
+            id=f"probe:{row.region}",
+            status=Status.STALLED,
+            cause="probe",
+            title=f"probe to {row.region}",
+            pairs=0,
+            pairs_of=0,
+            since_us=row.answered_at_us,
+            reason="the region is heard of, and answers no probe: what is announced may not reach it",
+            command="modelcast get regions",
+            region=row.region,
+            regions=(row.region,),
+        )
+        for row in view.regions
+        if row.asked
+        and row.seconds is None
+        and row.lost_today
+        and row.answered_at_us < lost_us
+        and not silent(row.region)
+    ]
+
+
+def _overdue_us(every_seconds: float) -> int:
+    return round((OVERDUE_TURNS * every_seconds + OVERDUE_SECONDS) * 1_000_000)

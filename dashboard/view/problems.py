@@ -2,8 +2,9 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
@@ -16,6 +17,8 @@ REGION_SHARE = 0.5
 """So many of a region's models in trouble alike, and the region is the cause."""
 GROUP_MIN = 3
 REASON_CHARS_MAX = 1000
+NO_PAIRS = frozenset({"group", "probe", "dead-letters", "candidate"})
+"""Causes of problems that are in no count of pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,11 @@ class Problem:
     """One line of what is wrong.
 
     Attributes:
-        id: stays the same while the cause does.
+        id: names what it is about: a region, a version, a model or a pair. It stays while that is in trouble, whatever
+            its status; only where two lines are about one thing, all but the worst carry theirs.
         status: how it stands.
-        cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``.
+        cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``; of what is no pair (``NO_PAIRS``):
+            ``group``, ``probe``, ``dead-letters`` or ``candidate``.
         title: what it is about, for people.
         pairs: how many pairs it is about.
         pairs_of: of how many that could be.
@@ -65,8 +70,17 @@ class Problem:
     regions: tuple[str, ...] = ()
 
 
+FoundProblem: TypeAlias = tuple[Problem, Sequence[Pair]]
+"""A problem and the pairs that it is about; none where it is about no pair, such as a tracker."""
+
+
 def problems(overview: Overview, now_us: int) -> list[Problem]:
     """All problems, worst first; among equals, those that last longest."""
+    return [problem for problem, _ in found_problems(overview, now_us)]
+
+
+def found_problems(overview: Overview, now_us: int) -> list[FoundProblem]:
+    """As ``problems``, each with its pairs."""
     found = [*_stale(overview, now_us), *_alarms(overview)]
     by_status: dict[Status, list[Pair]] = defaultdict(list)
     for pair in filter(_matters, overview.troubled()):
@@ -77,7 +91,26 @@ def problems(overview: Overview, now_us: int) -> list[Problem]:
     found += _by_version(by_status[Status.REFUSED], overview)
     for status in (*BEHIND, Status.EMPTY):
         found += _behind(status, by_status[status], models_in, overview)
-    return sorted(found, key=lambda p: (rank(p.status), -p.pairs, p.since_us or now_us, p.id))
+    found.sort(key=lambda each: _badness(each[0], now_us))
+    return list(_told_apart(found))
+
+
+def _told_apart(found: Iterable[FoundProblem]) -> Iterator[FoundProblem]:
+    """Where several are about one thing, the worst alone is named by that."""
+    seen: set[str] = set()
+    for problem, pairs in found:
+        named = replace(problem, id=f"{problem.id}:{problem.status.value.lower()}") if problem.id in seen else problem
+        seen.add(named.id)
+        yield named, pairs
+
+
+def worst_first(found: Iterable[Problem], now_us: int) -> list[Problem]:
+    """Worst first; among equals what concerns most pairs, then what lasts longest."""
+    return sorted(found, key=lambda problem: _badness(problem, now_us))
+
+
+def _badness(problem: Problem, now_us: int) -> tuple[int, int, int, str]:
+    return rank(problem.status), -problem.pairs, problem.since_us or now_us, problem.id
 
 
 def _matters(pair: Pair) -> bool:
@@ -98,14 +131,14 @@ class _ModelsIn(dict[str, int]):
         return count
 
 
-def _stale(overview: Overview, now_us: int) -> Iterable[Problem]:
+def _stale(overview: Overview, now_us: int) -> Iterable[FoundProblem]:
     """The problem of states that are old while others are new: one tracker of several stands still."""
     old = sorted(n for n, view in overview.models.items() if now_us - view.appended_us > STALE_SECONDS * 1_000_000)
     if not old:
         return
     since_us = min(overview.models[name].appended_us for name in old)
-    yield Problem(
-        id="stale",
+    stale = Problem(
+        id="tracker",
         status=Status.SILENT,
         cause="tracker",
         title="the tracker" if len(old) == len(overview.models) else "one of the trackers",
@@ -116,12 +149,13 @@ def _stale(overview: Overview, now_us: int) -> Iterable[Problem]:
         command="modelcast doctor --only kafka",
         models=tuple(old[:NAMES_KEPT]),
     )
+    yield stale, ()
 
 
-def _alarms(overview: Overview) -> Iterable[Problem]:
+def _alarms(overview: Overview) -> Iterable[FoundProblem]:
     for name, view in overview.models.items():
         if view.state.alarm:
-            yield Problem(
+            alarm = Problem(
                 id=f"alarm:{name}",
                 status=Status.ALARM,
                 cause="model",
@@ -134,15 +168,16 @@ def _alarms(overview: Overview) -> Iterable[Problem]:
                 model=name,
                 models=(name,),
             )
+            yield alarm, ()
 
 
-def _by_region(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], *, share: float) -> list[Problem]:
+def _by_region(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], *, share: float) -> list[FoundProblem]:
     """One line a region that has at least ``share`` of its models among ``pairs``."""
     grouped: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         grouped[pair.row.region].append(pair)
     return [
-        _of_region(status, region, members, models_in[region])
+        (_of_region(status, region, members, models_in[region]), members)
         for region, members in grouped.items()
         if share == 0.0 or (len(members) >= GROUP_MIN and len(members) >= share * models_in[region])
     ]
@@ -164,7 +199,7 @@ def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) ->
     versions = {(p.row.served_version, p.row.aspired_version) for p in members} if len(members) == 1 else set()
     served, aspired = versions.pop() if versions else (None, None)
     return Problem(
-        id=f"{status.value.lower()}:@{region}",
+        id=f"region:{region}",
         status=status,
         cause="region",
         title=region,
@@ -182,54 +217,52 @@ def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) ->
     )
 
 
-def _by_version(pairs: Sequence[Pair], overview: Overview) -> list[Problem]:
+def _by_version(pairs: Sequence[Pair], overview: Overview) -> list[FoundProblem]:
     grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
         version = pair.row.refused_version if pair.row.refused_version is not None else pair.row.aspired_version
         grouped[pair.model, version].append(pair)
-    found = []
+    found: list[FoundProblem] = []
     for (model, version), members in grouped.items():
         reference = model if version is None else f"{model}/{version}"
-        found.append(
-            Problem(
-                id=f"refused:{reference}",
-                status=Status.REFUSED,
-                cause="version",
-                title=reference,
-                pairs=len(members),
-                pairs_of=_counted(overview, model),
-                since_us=_oldest(members),
-                reason=next((p.row.error for p in members if p.row.error), "quarantined")[:REASON_CHARS_MAX],
-                command=f"modelcast describe {shlex.quote(reference)}",
-                model=model,
-                region=members[0].row.region if len(members) == 1 else "",
-                version_from=_one({p.row.served_version for p in members}),
-                version_to=version,
-                models=(model,),
-                regions=_names(members),
-            )
+        refused = Problem(
+            id=f"version:{reference}",
+            status=Status.REFUSED,
+            cause="version",
+            title=reference,
+            pairs=len(members),
+            pairs_of=_counted(overview, model),
+            since_us=_oldest(members),
+            reason=next((p.row.error for p in members if p.row.error), "quarantined")[:REASON_CHARS_MAX],
+            command=f"modelcast describe {shlex.quote(reference)}",
+            model=model,
+            region=members[0].row.region if len(members) == 1 else "",
+            version_from=_one({p.row.served_version for p in members}),
+            version_to=version,
+            models=(model,),
+            regions=_names(members),
         )
+        found.append((refused, members))
     return found
 
 
-def _behind(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], overview: Overview) -> list[Problem]:
+def _behind(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], overview: Overview) -> list[FoundProblem]:
     found = _by_region(status, pairs, models_in, share=REGION_SHARE) if len(overview.models) > 1 else []
-    whole = {p.region for p in found}
+    whole = {problem.region for problem, _ in found}
     grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
         if pair.row.region not in whole:
             grouped[pair.model, pair.row.aspired_version].append(pair)
     for (model, version), members in grouped.items():
-        found.append(_of_model(status, model, version, members, _counted(overview, model)))
+        found.append((_of_model(status, model, version, members, _counted(overview, model)), members))
     return found
 
 
 def _of_model(status: Status, model: str, version: int | None, members: Sequence[Pair], of: int) -> Problem:
     slowest = min(members, key=lambda p: p.since_us)
     row, one = slowest.row, len(members) == 1
-    where = f"@{row.region}" if one else ""
     return Problem(
-        id=f"{status.value.lower()}:{model}/{version}{where}",
+        id=f"pair:{model}@{row.region}" if one else f"model:{model}/{version}",
         status=status,
         cause="pair" if one else "model",
         title=model,

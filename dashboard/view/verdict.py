@@ -5,13 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelcast.dashboard.view.overview import Overview
-from modelcast.dashboard.view.problems import Problem
+from modelcast.dashboard.view.problems import NO_PAIRS, Problem
 from modelcast.schemas.quantities import number, plural
 from modelcast.schemas.statuses import LOOKS, Status, rank
 
 SILENT_SHARE_MAX = 0.3
 """A smaller share of silent regions is named, but is no verdict over all."""
 NO_TRACKER = "No tracker has reported in time: what is shown is its last report."
+OF_PAIRS = "{}. Consumer groups, probes and dead letters are not looked at here: modelcast top."
+SENTENCE_CHARS_MAX = 200
+_OTHERS = {
+    "group": ("{} behind", "consumer group"),
+    "probe": ("{} lost", "probe"),
+    "dead-letters": ("{} of dead letters", "kind"),
+    "candidate": ("{} cut off, held or unheard", "candidate"),
+}
 _SAYING = {
     Status.ALARM: "raise an alarm",
     Status.REFUSED: "have a version that is refused",
@@ -54,8 +62,17 @@ class OverviewVerdict:
     pairs: Mapping[str, int]
 
 
-def overview_verdict(overview: Overview, found: Sequence[Problem]) -> OverviewVerdict:
-    """The verdict over all models and regions. One silent region of many is named, and is no verdict over the rest."""
+def overview_verdict(
+    overview: Overview, found: Sequence[Problem], noted: Sequence[str] = (), *, of_pairs: bool = False
+) -> OverviewVerdict:
+    """The verdict over all models and regions. One silent region of many is named, and is no verdict over the rest.
+
+    Args:
+        overview: all models and regions.
+        found: what is wrong, worst first.
+        noted: what else is to be said, a few words each.
+        of_pairs: whether pairs alone were looked at: then it is not said that nothing is wrong.
+    """
     pairs, counts = list(overview.troubled()), overview.counts()
     regions = overview.regions
     silent = sorted({p.row.region for p in pairs if p.status is Status.SILENT and p.row.silent})
@@ -71,11 +88,20 @@ def overview_verdict(overview: Overview, found: Sequence[Problem]) -> OverviewVe
         status, label = Status.SILENT, Status.SILENT.value
     of_status = [p for p in pairs if p.status is status]
     models_in, regions_in = {p.model for p in of_status}, {p.row.region for p in of_status}
+    told = next((p for p in found if p.status is status), None) if not of_status else None
+    if unspoken:
+        sentence = NO_TRACKER
+    elif told is not None and told.cause in NO_PAIRS:
+        sentence = _told(told)
+    elif status is Status.OK and of_pairs:
+        sentence = OF_PAIRS.format(_well(counts))
+    else:
+        sentence = _sentence(overview, status, len(models_in), regions_in, counts)
     return OverviewVerdict(
         status=status,
         label=label,
-        sentence=NO_TRACKER if unspoken else _sentence(overview, status, len(models_in), regions_in, counts),
-        notes=_notes(found, status, len(silent)),
+        sentence=sentence,
+        notes=(*_notes(found, status, len(silent), told), *noted),
         models=len(overview.models),
         regions=len(regions),
         models_in_trouble=len({p.model for p in pairs}),
@@ -90,9 +116,7 @@ def _sentence(overview: Overview, status: Status, models: int, regions: set[str]
         return "Nothing is known yet: nothing was published, or no tracker runs."
     all_models, all_regions = len(overview.models), len(overview.regions)
     if status is Status.OK:
-        served = counts[Status.OK] + counts[Status.HELD]
-        held = f", {number(counts[Status.HELD])} of them held" if counts[Status.HELD] else ""
-        return f"Nothing is wrong. {plural(served, 'pair')} of model and region OK{held}."
+        return f"Nothing is wrong. {_well(counts)}."
     if status is Status.SILENT:
         who = next(iter(regions)) if len(regions) == 1 else f"{number(len(regions))} of {plural(all_regions, 'region')}"
         return f"{who} {'has' if len(regions) == 1 else 'have'} not reported in time."
@@ -104,15 +128,27 @@ def _sentence(overview: Overview, status: Status, models: int, regions: set[str]
     return f"{many} in {number(len(regions))} of {plural(all_regions, 'region')}."
 
 
+def _well(counts: Counter[Status]) -> str:
+    served = counts[Status.OK] + counts[Status.HELD]
+    held = f", {number(counts[Status.HELD])} of them held" if counts[Status.HELD] else ""
+    return f"{plural(served, 'pair')} of model and region OK{held}"
+
+
+def _told(problem: Problem) -> str:
+    """A problem that no pair tells of, in a sentence."""
+    return f"{problem.title}: {problem.reason[:SENTENCE_CHARS_MAX].rstrip('.')}."
+
+
 def _singular(verb: str) -> str:
     head, _, rest = verb.partition(" ")
     head = {"are": "is", "were": "was", "have": "has"}.get(head, head + "s")
     return f"{head} {rest}"
 
 
-def _notes(found: Sequence[Problem], status: Status, silent: int) -> tuple[str, ...]:
+def _notes(found: Sequence[Problem], status: Status, silent: int, told: Problem | None) -> tuple[str, ...]:
     refused = sum(p.status is Status.REFUSED for p in found)
-    late = Counter(p.status for p in found)
+    late = Counter(p.status for p in found if p.cause not in NO_PAIRS)
+    others = Counter(p.cause for p in found if p.cause in NO_PAIRS and p is not told)
     notes = [f"{plural(silent, 'region')} silent"] if silent and status is not Status.SILENT else []
     if refused and status is not Status.REFUSED:
         notes.append(f"{plural(refused, 'version')} refused")
@@ -121,4 +157,5 @@ def _notes(found: Sequence[Problem], status: Status, silent: int) -> tuple[str, 
         for each in (Status.FAILED, Status.STALLED, Status.LATE)
         if late[each] and each is not status
     ]
+    notes += [saying.format(plural(others[cause], one)) for cause, (saying, one) in _OTHERS.items() if others[cause]]
     return tuple(notes)

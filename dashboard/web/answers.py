@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from modelcast.dashboard.dashboard import Freshness
 from modelcast.dashboard.groups import GroupStatus, GroupView
 from modelcast.dashboard.sources.letters import LetterGroup
+from modelcast.dashboard.view.candidates import SeenRollout
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.probe import ProbeView
 from modelcast.dashboard.view.problems import Problem
@@ -77,7 +78,11 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model: its regions worst first, what is wrong with it, its last log entries."""
+    """One model: its regions worst first, what is wrong with it, its last log entries.
+
+    Attributes:
+        candidate: its newest rollout, also one that is over, as its controller reported it; None: none is known.
+    """
 
     fresh: Freshness
     revision: int
@@ -86,11 +91,20 @@ class Model:
     regions_total: int
     problems: tuple[Problem, ...]
     entries: tuple[EntryLine, ...]
+    candidate: SeenRollout | None
 
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """Pods of a model in a region. ``pods_age_seconds``: how old the list is; None: it is the tracker's short one."""
+    """Pods of a model in a region.
+
+    Attributes:
+        pods: each as its region last read it back, at ``read_at_us``.
+        pods_age_seconds: how old the list is; None: there is none.
+        status: how the pair stands: of one that is SILENT it is not known what these pods do now.
+        error: why the list can't be read; "": it was.
+        next: what to ask for as ``after``; "" at the end.
+    """
 
     fresh: Freshness
     model: str
@@ -98,6 +112,8 @@ class Pods:
     total: int
     pods: tuple[PodReport, ...]
     pods_age_seconds: float | None
+    status: Status
+    error: str
     next: str
 
 

@@ -1,6 +1,5 @@
 """``/api/v1``: what is shown, for programs and for the page."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GROUP_STATUSES, GroupsWatch, group_rank
 from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
-from modelcast.dashboard.sources.redis_poller import read_pods
+from modelcast.dashboard.sources.pod_lists import PodLists
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.view.grid import grid
 from modelcast.dashboard.view.pairs import ModelView, Pair
@@ -19,7 +18,7 @@ from modelcast.dashboard.view.rollouts import rollouts
 from modelcast.dashboard.web import answers, rows
 from modelcast.dashboard.web.paging import LIMIT_MAX, Key, fitting, limit_of, page
 from modelcast.infra.settings import Settings
-from modelcast.schemas.errors import NotFound, RedisUnavailable, UsageError
+from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import check_model, check_region
 from modelcast.schemas.states import State
 from modelcast.schemas.statuses import TROUBLE, Status, rank
@@ -35,18 +34,25 @@ class Api:
     """The handlers.
 
     Args:
-        settings: where Redis is.
+        settings: the regions' limits.
         board: what is shown.
         logs: reads registry logs, for who and why.
         groups: looks at consumer groups.
         letters: what lies on the dead letters.
+        pods: reads lists of pods.
     """
 
     def __init__(
-        self, settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch, letters: LetterSource
+        self,
+        settings: Settings,
+        board: Dashboard,
+        logs: LogSource,
+        groups: GroupsWatch,
+        letters: LetterSource,
+        pods: PodLists,
     ) -> None:
         self._settings, self._board, self._logs, self._groups = settings, board, logs, groups
-        self._letters = letters
+        self._letters, self._pods = letters, pods
 
     def routes(self) -> list[web.RouteDef]:
         """Paths and handlers."""
@@ -133,6 +139,7 @@ class Api:
             regions_total=len(pairs),
             problems=tuple(p for p in board.problems if name in {p.model, *p.models}),
             entries=entries,
+            candidate=board.candidate(name),
         )
         return self._answer(request, answer)
 
@@ -142,24 +149,21 @@ class Api:
         model, region = view.state.model, check_region(request.match_info["region"])
         if region not in view.pairs:
             raise NotFound("the tracker knows of no such region", subject=region, hint="see /api/v1/regions")
-        try:
-            seen = await asyncio.to_thread(read_pods, self._settings, model, region)
-        except RedisUnavailable:
-            seen = None
-        pods, age = seen if seen is not None else ((), None)
+        listed = await self._pods.newest(model, region)
         found = page(
-            pods,
+            listed.pods,
             lambda pod: (pod.pod, pod.incarnation),
             _as_is,
             after=request.query.get("after", ""),
             limit=limit_of(request.query.get("limit")),
             revision=0,
         )
-        return self._answer(
-            request,
-            answers.Pods(board.freshness(), model, region, len(pods), found.rows, age, found.next),
-            cached=False,
+        fresh = board.freshness()
+        age = max(0, fresh.as_of_us - listed.reported_us) / 1_000_000 if listed.reported_us else None
+        answer = answers.Pods(
+            fresh, model, region, len(listed.pods), found.rows, age, view.pairs[region].status, listed.error, found.next
         )
+        return self._answer(request, answer, cached=False)
 
     async def regions(self, request: web.Request) -> web.Response:
         """All regions, worst first."""
@@ -271,7 +275,8 @@ class Api:
     def _bytes(self, request: web.Request, body: bytes, kind: str, *, cached: bool = True) -> web.Response:
         headers = {"Cache-Control": "no-cache"}
         if cached:
-            tag = f"{self._board.stream.boot}-{self._board.overview.revision}-{int(self._board.freshness().stale)}"
+            stream = self._board.stream  # it ticks: what was answered before is told again once its ages have grown
+            tag = f"{stream.boot}-{stream.number}-{self._board.overview.revision}"
             headers["ETag"] = f'"{tag}"'
             if any(etag.value == tag for etag in request.if_none_match or ()):
                 return web.Response(status=304, headers=headers)

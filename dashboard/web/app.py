@@ -16,6 +16,7 @@ from modelcast.dashboard.metrics import collected
 from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
+from modelcast.dashboard.sources.pod_lists import PodLists
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web import pages
 from modelcast.dashboard.web.acting import Acting
@@ -53,11 +54,11 @@ def make_web_app(
     events, waits = Events(board, settings.dashboard.watchers_max), Waits(board, settings.dashboard.watchers_max)
     identities = Identities(settings.dashboard.actions)
     app = web.Application(middlewares=[_guard(settings, identities)], client_max_size=64 * 1024)
-    letters = LetterSource(settings)
+    letters, pods = LetterSource(settings), PodLists(settings)
     acting = Acting(board, identities, commands, ReplayWriter(settings), letters)
     app.add_routes(
         [
-            *Api(settings, board, logs, groups, letters).routes(),
+            *Api(settings, board, logs, groups, letters, pods).routes(),
             *acting.routes(BASE),
             *HistoryApi(board, history).routes(BASE),
             *events.routes(),
@@ -66,8 +67,13 @@ def make_web_app(
             *_probes(board, groups, TokenDigests(settings.daemon.metrics_tokens)),
         ]
     )
+
+    async def close_pods(_app: web.Application) -> None:
+        pods.close()
+
     app.on_shutdown.append(events.close)
     app.on_shutdown.append(waits.close)
+    app.on_shutdown.append(close_pods)
     app.on_response_prepare.append(_sign)
     return app
 

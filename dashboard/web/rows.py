@@ -124,7 +124,7 @@ def pair_line(pair: Pair) -> PairLine:
         refused_version=row.refused_version,
         pinned_version=row.pinned_version,
         paused=row.paused,
-        pods_serving=0 if pair.status is Status.SILENT else row.pods_serving,
+        pods_serving=row.pods_serving,
         pods_expected=row.pods_expected,
         behind_since_us=row.behind_since_us,
         reported_at_us=row.reported_at_us,

@@ -1,3 +1,3 @@
 """What a daemon shows of itself: logs, metrics, health."""
 
-__all__ = ["health", "logs", "metrics", "pulse", "redaction", "tracing"]
+__all__ = ["health", "inference_counts", "logs", "metrics", "pulse", "redaction", "tracing"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from modelcast.infra.telemetry.inference_counts import InferenceCounts
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 LATENCY_SECONDS = (
     *(0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
@@ -244,19 +246,12 @@ class PodMetrics:
 
     def __init__(self) -> None:
         self.registry = r = CollectorRegistry()
-        self.predictions = Counter(
-            "model_predictions_total",
-            "Inference requests answered, by HTTP status",
-            ["model", "version", "code"],
-            registry=r,
+        self.inference = InferenceCounts(
+            ("model_predictions_total", "Inference requests answered, by HTTP status"),
+            ("model_prediction_latency_seconds", "From the request's last byte read to the answer handed over"),
+            LATENCY_SECONDS,
         )
-        self.latency = Histogram(
-            "model_prediction_latency_seconds",
-            "From the request's last byte read to the answer handed over",
-            ["model", "version"],
-            buckets=LATENCY_SECONDS,
-            registry=r,
-        )
+        r.register(self.inference)
         self.active = Gauge(
             "model_active_replicas", "1 while this pod serves the version", ["model", "version"], registry=r
         )

@@ -6,7 +6,13 @@ from dataclasses import replace
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_region
 from modelcast.schemas.traffic.request_key import RequestKey
-from modelcast.schemas.traffic.steps_and_gates import READY_MADE, RolloutPlan, gate_of, plan_steps_of
+from modelcast.schemas.traffic.steps_and_gates import (
+    READY_MADE,
+    RolloutPlan,
+    gate_of,
+    outcome_gate_of,
+    plan_steps_of,
+)
 
 
 def rollout_plan_of(
@@ -26,7 +32,7 @@ def rollout_plan_of(
     Args:
         strategy: its name, as in canary.
         steps: as in ``1,10@1h,50!,100`` (``plan_steps_of``); "": the plan's own.
-        gates: as in ``errors=1.5x`` (``gate_of``); others stay as they are.
+        gates: as in ``errors=1.5x`` (``gate_of``), others stay as they are; ``outcome:ctr>=-1%`` (``outcome_gate_of``).
         waves: regions, as in ``eu;us,ap``; "": all at once.
         standby: regions, as in ``ap,sa``.
         key: as in ``header:x-user`` (``RequestKey.parse``).
@@ -41,13 +47,14 @@ def rollout_plan_of(
         raise UsageError(f"bad strategy {strategy!r}", hint=f"use one of {', '.join(READY_MADE)}")
     ready = READY_MADE[strategy]
     chosen = plan_steps_of(steps, seconds=ready.steps[0].seconds) if steps else ready.steps
-    named = {each.measure: each for each in map(gate_of, gates)}
+    outcomes = tuple(outcome_gate_of(each) for each in gates if each.startswith("outcome:"))
+    named = {each.measure: each for each in (gate_of(text) for text in gates if not text.startswith("outcome:"))}
     kept = tuple(named.pop(each.measure, each) for each in ready.gates.gates)
     needed = sum(step.seconds for step in chosen)
     return replace(
         ready,
         steps=chosen,
-        gates=replace(ready.gates, gates=(*kept, *named.values())),
+        gates=replace(ready.gates, gates=(*kept, *named.values()), outcomes=outcomes),
         waves=tuple(_regions(part) for part in waves.split(";") if part.strip()),
         standby=_regions(standby) if standby.strip() else (),
         key=RequestKey.parse(key),

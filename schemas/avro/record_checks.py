@@ -6,7 +6,12 @@ Every check raises ``BadValue``, which says the field and what it holds; the cod
 import re
 from collections.abc import Callable
 
-from modelcast.schemas.avro.traffic_checks import check_pod_counts, check_rollout_state, check_traffic_reading
+from modelcast.schemas.avro.traffic_checks import (
+    check_observed_outcome,
+    check_pod_counts,
+    check_rollout_state,
+    check_traffic_reading,
+)
 from modelcast.schemas.avro.value_checks import (
     IDENTITY_CHARS_MAX,
     LONG_MAX,
@@ -48,6 +53,7 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS
+from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
 from modelcast.schemas.traffic.steps_and_gates import PLAN_SIZE_MAX
 from modelcast.schemas.unchanged import UNCHANGED_MAX, StatesUnchanged
@@ -340,6 +346,7 @@ _CHECKS: dict[type, Callable[..., None]] = {
     PodCounts: check_pod_counts,
     TrafficReading: check_traffic_reading,
     RolloutState: check_rollout_state,
+    ObservedOutcome: check_observed_outcome,
 }
 
 

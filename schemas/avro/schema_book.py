@@ -17,7 +17,7 @@ from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerprint_hex
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import DecodeError, UnknownSchema
-from modelcast.schemas.traffic import reports
+from modelcast.schemas.traffic import outcomes, reports
 
 FOREIGN_MAX = 256
 """Schemas from elsewhere that a book takes in, so that they can't fill a reader's memory."""
@@ -41,6 +41,7 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             reports.PodCounts,
             reports.TrafficReading,
             reports.RolloutState,
+            outcomes.ObservedOutcome,
         )
     }
 )
@@ -118,7 +119,7 @@ class SchemaBook:
         self._known: dict[str, WriterSchema] = {}  # by fingerprint: the first that was learnt
         self._stated: dict[str, WriterSchema] = {}  # by the SHA-256 of the canonical form
         for file in own:
-            self._learn(file.node)
+            self._learn(_OWN.get(file) or _writer_schema(file.node))
         self._own = len(self._stated)
 
     def __contains__(self, fingerprint: str) -> bool:
@@ -173,27 +174,33 @@ class SchemaBook:
             raise _bad(f"does not resolve to today's {node.name}: {found[0]}", fingerprint)
         if len(self._stated) - self._own >= FOREIGN_MAX:
             raise _bad(f"more than {FOREIGN_MAX} schemas from elsewhere", fingerprint)
-        self._learn(node)
+        self._learn(_writer_schema(node))
 
-    def _learn(self, node: Node) -> None:
-        text = canonical(node)
-        name = cast(Struct, node).name
-        is_today = text == canonical(_TODAY[name].node)
-        known = WriterSchema(
-            fingerprint_hex=fingerprint_hex(text),
-            text=text,
-            digest=sha256_of(text.encode()),
-            cls=RECORD_CLASSES[name],
-            # fastavro sees the canonical form only: no logical types, no defaults, no names that confuse.
-            writer=parse_for_fastavro(json.loads(text)),
-            reader=None if is_today else _READERS[name],
-            step=None if is_today and RECORD_CLASSES[name] is records.ModelAck else walk_of(node),
-        )
-        self._known.setdefault(known.fingerprint_hex, known)
-        self._stated[known.digest] = known
+    def _learn(self, schema: WriterSchema) -> None:
+        self._known.setdefault(schema.fingerprint_hex, schema)
+        self._stated[schema.digest] = schema
 
+
+def _writer_schema(node: Node) -> WriterSchema:
+    text = canonical(node)
+    name = cast(Struct, node).name
+    is_today = text == canonical(_TODAY[name].node)
+    return WriterSchema(
+        fingerprint_hex=fingerprint_hex(text),
+        text=text,
+        digest=sha256_of(text.encode()),
+        cls=RECORD_CLASSES[name],
+        # fastavro sees the canonical form only: no logical types, no defaults, no names that confuse.
+        writer=parse_for_fastavro(json.loads(text)),
+        reader=None if is_today else _READERS[name],
+        step=None if is_today and RECORD_CLASSES[name] is records.ModelAck else walk_of(node),
+    )
+
+
+_OWN = {file: _writer_schema(file.node) for file in _FILES}
+"""Made once: a book starts with them, and a process has many books."""
 
 TODAY: MappingProxyType[type[records.Record], WriterSchema] = MappingProxyType(
-    {RECORD_CLASSES[name]: SchemaBook().find(fingerprint_hex(file.node)) for name, file in _TODAY.items()}
+    {RECORD_CLASSES[name]: _OWN[file] for name, file in _TODAY.items()}
 )
 """What each record is written with."""

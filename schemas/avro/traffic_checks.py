@@ -14,10 +14,14 @@ from modelcast.schemas.avro.value_checks import (
     need_version_or_none,
 )
 from modelcast.schemas.digests import DIGEST_PATTERN
+from modelcast.schemas.evidence.gates import OUTCOME_NAME, OUTCOMES_MAX
+from modelcast.schemas.evidence.means import OUTCOME_MAX
 from modelcast.schemas.names import MODEL_PATTERN, REGION_PATTERN
+from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import LATENCY_BUCKETS, PodCounts, RolloutState, TrafficReading
 
 VERSIONS_MAX = 64
+KEY_CHARS_MAX = 4096
 
 
 def check_pod_counts(r: PodCounts) -> None:
@@ -59,6 +63,21 @@ def check_traffic_reading(r: TrafficReading) -> None:
     need_share("share", r.share)
 
 
+def check_observed_outcome(r: ObservedOutcome) -> None:
+    """Check an ``ObservedOutcome``. Raises ``BadValue``."""
+    need_matches("model", r.model, MODEL_PATTERN)
+    need_matches("name", r.name, OUTCOME_NAME)
+    if not -OUTCOME_MAX <= r.value <= OUTCOME_MAX:  # also: not a number
+        raise BadValue(f"value is {r.value}, not a number from -10**12 to 10**12")
+    need_time("at_us", r.at_us)
+    need_identity("id", r.id)
+    need_version_or_none("version", r.version)
+    if len(r.key) > KEY_CHARS_MAX:
+        raise BadValue(f"key holds {len(r.key)} characters of at most {KEY_CHARS_MAX}")
+    if r.region:
+        need_matches("region", r.region, REGION_PATTERN)
+
+
 def check_rollout_state(r: RolloutState) -> None:
     """Check a ``RolloutState``. Raises ``BadValue``."""
     for name in ("registry_id", "rollout", "phase", "strategy"):
@@ -84,3 +103,13 @@ def check_rollout_state(r: RolloutState) -> None:
         for name in ("log_e_harmful", "log_e_harmless", "needed_harmful", "needed_harmless"):
             if not math.isfinite(getattr(gate, name)):
                 raise BadValue(f"gates.{name} is {getattr(gate, name)}, which is not finite")
+    if len(r.outcomes) > OUTCOMES_MAX:
+        raise BadValue(f"outcomes holds {len(r.outcomes)} of at most {OUTCOMES_MAX}")
+    for outcome in r.outcomes:
+        need_matches("outcomes.name", outcome.name, OUTCOME_NAME)
+        for name in ("control_count", "candidate_count"):
+            need_count(f"outcomes.{name}", getattr(outcome, name))
+        for name in ("control_mean", "candidate_mean", "low", "high"):
+            value = getattr(outcome, name)
+            if value is not None and not math.isfinite(value):
+                raise BadValue(f"outcomes.{name} is {value}, which is not finite")

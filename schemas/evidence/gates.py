@@ -1,5 +1,6 @@
 """What a candidate is tested for, and how sure a verdict must be."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -65,12 +66,54 @@ ERRORS = Gate(Measure.ERRORS, harmful=1.5, harmless=2.0, budget=0.0001)
 LATENCY = Gate(Measure.LATENCY, harmful=1.2, harmless=1.5)
 
 
+OUTCOME_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+OUTCOMES_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeGate:
+    """A comparison of what users did, or of labels that come late: the means of one number of each.
+
+    Attributes:
+        name: of the outcome.
+        tolerated: by what part of the control's mean the candidate's may be worse; 0: it must not be worse at all.
+        higher_is_better: whether a lower mean is the worse one.
+        planned: how many outcomes, of both versions together, are awaited: about there the proof is quickest.
+
+    Raises:
+        UsageError: the name is none, or a number makes no sense.
+    """
+
+    name: str
+    tolerated: float = 0.01
+    higher_is_better: bool = True
+    planned: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not OUTCOME_NAME.fullmatch(self.name):
+            raise UsageError(
+                f"bad outcome name {self.name[:80]!r}", subject="rollout plan", hint="letters, digits, _ . -"
+            )
+        if not 0 <= self.tolerated <= 1 or not 1 <= self.planned <= 10**12:
+            raise UsageError(
+                f"bad limits: tolerated {self.tolerated}, planned {self.planned}",
+                subject=f"gate outcome:{self.name}",
+                hint="0 to 1 (100 %), and 1 or more values",
+            )
+
+    def factor(self, control_mean: float) -> float:
+        """How many times the control's mean the candidate's must at least (or at most) be."""
+        worse = -self.tolerated if self.higher_is_better else self.tolerated
+        return 1.0 + worse if control_mean >= 0 else 1.0 - worse
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The gates of one rollout.
 
     Attributes:
         gates: each measure once.
+        outcomes: each name once.
         alpha_harmful: the probability that a version within all ``harmful`` limits is ever called harmful, over the
             whole rollout and however often one looks. The gates share it.
         alpha_harmless: the probability that a version beyond some ``harmless`` limit is ever called harmless. Not
@@ -88,13 +131,22 @@ class Plan:
     alpha_harmless: float = 0.01
     alpha_sample_ratio: float = 0.001
     sample_ratio_tolerance: float = 1.1
+    outcomes: tuple[OutcomeGate, ...] = ()
 
     def __post_init__(self) -> None:
         measures = [gate.measure for gate in self.gates]
         if not measures or len(set(measures)) != len(measures):
             raise UsageError("a plan has at least one gate, and each measure once", subject="rollout plan")
+        names = [gate.name for gate in self.outcomes]
+        if len(set(names)) != len(names) or len(names) > OUTCOMES_MAX:
+            raise UsageError(f"a plan has each outcome once, and at most {OUTCOMES_MAX}", subject="rollout plan")
         for name in ("alpha_harmful", "alpha_harmless", "alpha_sample_ratio"):
             if not 1e-12 <= getattr(self, name) < 1:
                 raise UsageError(f"bad {name} {getattr(self, name)}", subject="rollout plan", hint="1e-12 to below 1")
         if not 1 <= self.sample_ratio_tolerance <= 100:
             raise UsageError(f"bad sample_ratio_tolerance {self.sample_ratio_tolerance}", subject="rollout plan")
+
+    @property
+    def tests(self) -> int:
+        """How many gates share alpha."""
+        return len(self.gates) + len(self.outcomes)

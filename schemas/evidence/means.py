@@ -17,6 +17,7 @@ from modelcast.schemas.evidence.portable_math import log
 
 VALUES_MIN = 100
 MICRO = 1_000_000
+OUTCOME_MAX = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Moments:
         """
         found = Moments()
         for value in values:
-            if not -1e12 <= value <= 1e12:
+            if not -OUTCOME_MAX <= value <= OUTCOME_MAX:
                 raise ContentError(f"bad outcome {value}", hint="outcomes are numbers from -10**12 to 10**12")
             micro = round(value * MICRO)
             found = found.plus(Moments(1, micro, micro * micro))
@@ -70,7 +71,9 @@ class Interval:
     high: float
 
 
-def difference(control: Moments, candidate: Moments, *, alpha: float, planned: int) -> Interval | None:
+def difference(
+    control: Moments, candidate: Moments, *, alpha: float, planned: int, factor: float = 1.0
+) -> Interval | None:
     """The interval that contains the true difference at all times at once, with probability 1 - alpha.
 
     Args:
@@ -78,13 +81,14 @@ def difference(control: Moments, candidate: Moments, *, alpha: float, planned: i
         candidate: outcomes of the candidate.
         alpha: from 1e-12 to below 1.
         planned: the number of values, of both versions together, for which the interval should be narrowest.
+        factor: the candidate's mean is compared with so many times the control's.
 
     Returns:
         None while either version has fewer than ``VALUES_MIN`` values, or all values are alike.
     """
     if min(control.count, candidate.count) < VALUES_MIN:
         return None
-    noise = control.variance / control.count + candidate.variance / candidate.count
+    noise = factor * factor * control.variance / control.count + candidate.variance / candidate.count
     if noise <= 0.0:
         return None
     # In units of one value's information: time is the number of values that a share of this kind would have needed.
@@ -92,5 +96,5 @@ def difference(control: Moments, candidate: Moments, *, alpha: float, planned: i
     doubled = -2.0 * log(alpha)
     mixing = max(planned, 2 * VALUES_MIN) / (doubled + log(doubled + 1.0))
     width = math.sqrt((time + mixing) / time * (log((time + mixing) / mixing) + doubled)) * math.sqrt(noise)
-    estimate = candidate.mean - control.mean
+    estimate = candidate.mean - factor * control.mean
     return Interval(estimate, estimate - width, estimate + width)

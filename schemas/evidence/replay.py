@@ -1,8 +1,10 @@
 """The evidence of a decision as bytes, and the verdict computed from them again, bit for bit.
 
-Format 1 is zlib-compressed JSON: ``{"format": 1, "plan": {...}, "strata": [...], "counts": [[...], ...]}``. A row of
+Format 1 is zlib-compressed JSON: ``{"format": 1, "plan": {...}, "strata": [...], "counts": [[...], ...], "outcomes":
+[[...], ...]}``. A row of
 ``counts`` is [seconds since the row before, index of the stratum, share or -1, the five counts of the control, the five
-of the candidate].
+of the candidate]. A row of ``outcomes`` is [name, count, sum and sum of squares of the control, the same of the
+candidate].
 """
 
 import json
@@ -12,7 +14,9 @@ from typing import Any
 
 from modelcast.schemas.errors import ContentError, DecodeError
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import Gate, Measure, OutcomeGate, Plan
+from modelcast.schemas.evidence.means import Moments
+from modelcast.schemas.evidence.outcomes import OutcomeTotals
 from modelcast.schemas.evidence.verdict import Verdict, fold_counts, verdict
 
 FORMAT = 1
@@ -27,11 +31,12 @@ class Evidence:
 
     plan: Plan
     counts: tuple[Counts, ...]
+    outcomes: tuple[OutcomeTotals, ...] = ()
 
 
 def replayed(evidence: Evidence) -> Verdict:
     """The verdict of this evidence: the same floats on every machine."""
-    return verdict(fold_counts(evidence.counts, evidence.plan), evidence.plan)
+    return verdict(fold_counts(evidence.counts, evidence.plan), evidence.plan, evidence.outcomes)
 
 
 def encode_verdict(found: Verdict) -> bytes:
@@ -50,7 +55,14 @@ def encode_evidence(evidence: Evidence) -> bytes:
             [each.second - before, index[each.stratum], share, *astuple(each.control), *astuple(each.candidate)]
         )
         before = each.second
-    document = {"format": FORMAT, "plan": asdict(evidence.plan), "strata": strata, "counts": rows}
+    outcomes = [[each.name, *astuple(each.control), *astuple(each.candidate)] for each in evidence.outcomes]
+    document = {
+        "format": FORMAT,
+        "plan": asdict(evidence.plan),
+        "strata": strata,
+        "counts": rows,
+        "outcomes": outcomes,
+    }
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
 
 
@@ -76,9 +88,10 @@ def decode_evidence(data: bytes) -> Evidence:
             second += row[0]
             control, candidate = Arm(*row[3 : 3 + _ARM_LENGTH]), Arm(*row[3 + _ARM_LENGTH :])
             counts.append(Counts(second, strata[row[1]], control, candidate, None if row[2] == -1 else row[2]))
+        outcomes = tuple(_totals(row) for row in document["outcomes"])
     except (KeyError, IndexError, TypeError, ValueError, ContentError) as error:
         raise DecodeError(f"not the evidence of a rollout: {error}", hint="fetch it again from the store") from error
-    return Evidence(plan, tuple(counts))
+    return Evidence(plan, tuple(counts), outcomes)
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -98,4 +111,12 @@ def _document(data: bytes) -> dict[str, Any]:
 def _plan(document: dict[str, Any]) -> Plan:
     fields = dict(document)
     gates = tuple(Gate(**{**gate, "measure": Measure(gate["measure"])}) for gate in fields.pop("gates"))
-    return Plan(gates, **fields)
+    outcomes = tuple(OutcomeGate(**gate) for gate in fields.pop("outcomes"))
+    return Plan(gates, **fields, outcomes=outcomes)
+
+
+def _totals(row: list[Any]) -> OutcomeTotals:
+    name, *numbers = row
+    if not isinstance(name, str) or len(numbers) != 6 or any(type(each) is not int for each in numbers):
+        raise DecodeError(f"a row of outcomes of {len(row)} values", hint="a name and six whole numbers")
+    return OutcomeTotals(name, Moments(*numbers[:3]), Moments(*numbers[3:]))

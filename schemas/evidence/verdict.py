@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
 from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.kinds import Kind
+from modelcast.schemas.evidence.outcomes import OutcomeTotals, OutcomeVerdict, judge_outcome
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
 from modelcast.schemas.evidence.ratio import (
     BETTER,
@@ -35,14 +36,6 @@ class EvidenceState:
     harmful: tuple[Units, ...]
     harmless: tuple[Units, ...]
     sample_ratio: Units
-
-
-class Kind(StrEnum):
-    """What has been shown of a candidate."""
-
-    HARMFUL = "harmful"
-    HARMLESS = "harmless"
-    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +70,25 @@ class Verdict:
     Attributes:
         kind: *harmful* if any gate shows it; *harmless* if all do and the sample ratio holds; else *undecided*, which
             is neither a failure nor a success.
-        measure: the gate that shows harm, or the one that is farthest from harmless; None once harmless.
+        measure: the gate that shows harm, or the one that is farthest from harmless (``outcome:NAME`` of outcomes);
+            None once harmless.
         gates: each gate by itself, in the plan's order.
         log_e_sample_ratio: the logarithm of the e-value against "requests fall by the shares".
         sample_ratio_holds: False when it was shown that they do not: then who got the candidate was not left to chance,
             and nothing is called harmless.
         control: totals.
         candidate: totals.
+        outcomes: each outcome gate by itself, in the plan's order.
     """
 
     kind: Kind
-    measure: Measure | None
+    measure: str | None
     gates: tuple[GateVerdict, ...]
     log_e_sample_ratio: float
     sample_ratio_holds: bool
     control: Arm
     candidate: Arm
+    outcomes: tuple[OutcomeVerdict, ...] = ()
 
 
 def empty(plan: Plan) -> EvidenceState:
@@ -139,22 +135,40 @@ def fold_counts(counts: Iterable[Counts], plan: Plan) -> EvidenceState:
     return state
 
 
-def verdict(state: EvidenceState, plan: Plan) -> Verdict:
+def verdict(state: EvidenceState, plan: Plan, outcomes: Iterable[OutcomeTotals] = ()) -> Verdict:
     """What the evidence allows to say now. Asking again after every second costs no certainty."""
+    totals = {each.name: each for each in outcomes}
+    judged = tuple(
+        judge_outcome(
+            gate,
+            totals.get(gate.name, OutcomeTotals(gate.name)),
+            alpha_harmful=plan.alpha_harmful / plan.tests,
+            alpha_harmless=plan.alpha_harmless,
+        )
+        for gate in plan.outcomes
+    )
     gates = tuple(_judge(number, gate, state, plan) for number, gate in enumerate(plan.gates))
     sample_ratio = log_mean_exp(state.sample_ratio)
     holds = sample_ratio < _needed(plan.alpha_sample_ratio)
-    kind, measure = _overall(gates, holds=holds)
-    return Verdict(kind, measure, gates, sample_ratio, holds, state.control, state.candidate)
+    kind, measure = _overall(gates, judged, holds=holds)
+    return Verdict(kind, measure, gates, sample_ratio, holds, state.control, state.candidate, judged)
 
 
-def _overall(gates: tuple[GateVerdict, ...], *, holds: bool) -> tuple[Kind, Measure | None]:
+def _overall(
+    gates: tuple[GateVerdict, ...], outcomes: tuple[OutcomeVerdict, ...], *, holds: bool
+) -> tuple[Kind, str | None]:
     harming = [gate for gate in gates if gate.kind is Kind.HARMFUL]
     if harming:
         return Kind.HARMFUL, max(harming, key=lambda gate: gate.log_e_harmful - gate.needed_harmful).measure
-    if holds and all(gate.kind is Kind.HARMLESS for gate in gates):
-        return Kind.HARMLESS, None
-    return Kind.UNDECIDED, min(gates, key=lambda gate: gate.log_e_harmless - gate.needed_harmless).measure
+    if bad := next((each for each in outcomes if each.kind is Kind.HARMFUL), None):
+        return Kind.HARMFUL, f"outcome:{bad.name}"
+    if any(gate.kind is not Kind.HARMLESS for gate in gates):
+        return Kind.UNDECIDED, min(gates, key=lambda gate: gate.log_e_harmless - gate.needed_harmless).measure
+    if open_ := next((each for each in outcomes if each.kind is not Kind.HARMLESS), None):
+        return Kind.UNDECIDED, f"outcome:{open_.name}"
+    if not holds:
+        return Kind.UNDECIDED, min(gates, key=lambda gate: gate.log_e_harmless - gate.needed_harmless).measure
+    return Kind.HARMLESS, None
 
 
 def _judge(number: int, gate: Gate, state: EvidenceState, plan: Plan) -> GateVerdict:
@@ -179,7 +193,7 @@ def _judge(number: int, gate: Gate, state: EvidenceState, plan: Plan) -> GateVer
 
 def harm_needed(plan: Plan) -> float:
     """The log e-value at which a gate shows harm: each of the gates has an equal part of alpha (Bonferroni)."""
-    return _needed(plan.alpha_harmful / len(plan.gates))
+    return _needed(plan.alpha_harmful / plan.tests)
 
 
 def _needed(alpha: float) -> float:

@@ -5,6 +5,7 @@ __all__ = [
     "chain",
     "fold",
     "growing",
+    "outcome_assignment",
     "region_view",
     "registry_id",
     "rollout_position",

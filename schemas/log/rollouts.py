@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 Change = Callable[["ModelLog", ModelCommand], "LoggedRollout | None"]
 
 
+SHARE_CHANGES_MAX = 500
+"""A rollout of more steps forgets its oldest ones: outcomes of then are joined by what answered alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShareChange:
+    """From when on which ceilings held: of each region, ``ALL_REGIONS``: of those that are not named."""
+
+    at_us: int
+    ceilings: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedRollout:
     """One rollout.
@@ -39,6 +51,7 @@ class LoggedRollout:
         not_before_us: when the newest ceiling is to be in force; 0: at once.
         reason: of the newest entry.
         entry_generation: of the newest entry about it.
+        share_changes: when ceilings were changed, in the order of their entries, the newest ``SHARE_CHANGES_MAX``.
     """
 
     id: str
@@ -55,6 +68,7 @@ class LoggedRollout:
     not_before_us: int = 0
     reason: str = ""
     entry_generation: int = 0
+    share_changes: tuple[ShareChange, ...] = ()
 
     @property
     def active(self) -> bool:
@@ -115,6 +129,7 @@ def step_of(log: "ModelLog", command: ModelCommand) -> LoggedRollout | None:
         if target.region == ALL_REGIONS:
             ceilings.clear()
         ceilings[target.region] = target.share
+    change = ShareChange(max(command.requested_at_us, command.not_before_us), ceilings)
     return replace(
         rollout,
         generation=command.generation,
@@ -122,6 +137,7 @@ def step_of(log: "ModelLog", command: ModelCommand) -> LoggedRollout | None:
         not_before_us=command.not_before_us,
         reason=command.reason,
         entry_generation=command.generation,
+        share_changes=(*rollout.share_changes, change)[-SHARE_CHANGES_MAX:],
     )
 
 
@@ -250,4 +266,16 @@ def _to(phase: RolloutPhase, log: "ModelLog", command: ModelCommand) -> LoggedRo
         since_us=command.requested_at_us,
         reason=command.reason,
         entry_generation=command.generation,
+        share_changes=_changes_after(rollout, phase, command),
     )
+
+
+def _changes_after(rollout: LoggedRollout, phase: RolloutPhase, command: ModelCommand) -> tuple[ShareChange, ...]:
+    """What a hold leaves of ceilings that lie ahead, and what ends with it: they are taken once it is resumed."""
+    changes, at_us = rollout.share_changes, command.requested_at_us
+    if phase is RolloutPhase.HELD:
+        return tuple(each for each in changes if each.at_us <= at_us)
+    if phase is RolloutPhase.RUNNING and (not changes or changes[-1].ceilings != rollout.ceilings):
+        resumed = ShareChange(max(at_us, rollout.not_before_us), rollout.ceilings)
+        return (*changes, resumed)[-SHARE_CHANGES_MAX:]
+    return changes

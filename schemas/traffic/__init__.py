@@ -10,6 +10,7 @@ __all__ = [
     "differences",
     "grant",
     "json_fields",
+    "outcomes",
     "readiness",
     "reports",
     "request_key",

@@ -121,6 +121,20 @@ class RolloutGate:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloutOutcome:
+    """How the outcomes of one name stand."""
+
+    name: str  # of the outcome
+    kind: str  # what it has shown: harmful, harmless, undecided; empty: it is no gate
+    control_count: int  # outcomes of the control
+    candidate_count: int  # outcomes of the candidate
+    control_mean: float  # their mean
+    candidate_mean: float  # their mean
+    low: float | None = None  # the candidate's mean minus the control's is at least this; null: not known yet
+    high: float | None = None  # it is at most this
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutRegion:
     """How a rollout stands in one region."""
 
@@ -166,3 +180,5 @@ class RolloutState:
     next: str = ""  # what comes next and when, for people
     if_stopped: str = ""  # what would happen if the controller stopped now, for people
     evidence: str = ""  # digest of the newest evidence that was saved
+    outcomes: tuple[RolloutOutcome, ...] = ()  # what users did, and late labels, by name
+    outcomes_left_out: str = ""  # outcomes that belong to neither version, and why, for people

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelcast.schemas.errors import ContentError, DecodeError, UsageError
 from modelcast.schemas.evidence.counts import SHARES
-from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import OUTCOMES_MAX, Gate, Measure, OutcomeGate, Plan
 from modelcast.schemas.names import REGION_PATTERN
 from modelcast.schemas.traffic.json_fields import JsonFields, json_bytes
 from modelcast.schemas.traffic.request_key import AT_RANDOM, RequestKey
@@ -213,6 +213,25 @@ def gate_of(text: str) -> Gate:
     return replace(ready[measure], harmful=harmful, harmless=harmless)
 
 
+def outcome_gate_of(text: str) -> OutcomeGate:
+    """A gate of an outcome as people write it: ``outcome:ctr>=-1%`` (higher is better), ``outcome:refunds<=+5%``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    hint = "write outcome:ctr>=-1% (1 % fewer is tolerated) or outcome:refunds<=+5%"
+    name, sign, limit = next((text.partition(s) for s in (">=", "<=") if s in text), (text, "", ""))
+    higher = sign == ">="
+    try:
+        per_cent = float(limit.strip().removesuffix("%"))
+    except ValueError:
+        raise _bad(f"gate {text[:60]!r}", hint) from None
+    wrong_way = per_cent > 0 if higher else per_cent < 0
+    if wrong_way or not limit.strip().endswith("%"):
+        raise _bad(f"gate {text[:60]!r}", hint)
+    return OutcomeGate(name.strip().removeprefix("outcome:"), abs(per_cent) / 100, higher)
+
+
 def encode_plan(plan: RolloutPlan) -> str:
     """The plan as JSON in one line, the same text for the same plan."""
     return json_bytes({"format": _FORMAT, **asdict(plan), "key": str(plan.key)}).decode()
@@ -266,6 +285,7 @@ def _gates(fields: JsonFields | None) -> Plan:
         alpha_harmless=fields.number("alpha_harmless"),
         alpha_sample_ratio=fields.number("alpha_sample_ratio"),
         sample_ratio_tolerance=fields.number("sample_ratio_tolerance"),
+        outcomes=tuple(_outcome_gate(each) for each in fields.items("outcomes", count_max=OUTCOMES_MAX)),
     )
     fields.done()
     return plan
@@ -275,6 +295,15 @@ def _gate(value: Any) -> Gate:
     fields = JsonFields(value, "a gate")
     measure = Measure(fields.text("measure"))
     gate = Gate(measure, fields.number("harmful"), fields.number("harmless"), fields.number("budget"))
+    fields.done()
+    return gate
+
+
+def _outcome_gate(value: Any) -> OutcomeGate:
+    fields = JsonFields(value, "an outcome gate")
+    gate = OutcomeGate(
+        fields.text("name"), fields.number("tolerated"), fields.switch("higher_is_better"), fields.whole("planned")
+    )
     fields.done()
     return gate
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.settings import Settings, load_settings
 from modelcast.producers.publish.publisher import Publisher
 from tests.bench.afternoon_consumer import ACKS, BUCKET, NEWS
-from tests.bench.figures import conditions, spread
+from tests.bench.figures import conditions, promise, spread
 from tests.bench.road import MODEL, SETTLE_SECONDS, Listener, listening, small_model, stack_on_real_files
 from tests.consumers.pod.models import REGISTRY, Artifact
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
@@ -177,6 +177,19 @@ def one_round(publications: int, mib: int) -> dict[str, dict[str, float]]:
     return found
 
 
+def promised(size: str) -> str:
+    """What is promised of publications of a size."""
+    return f"{size}: publish() to serving at most {AIM:g} times what the script takes"
+
+
+def summary(rounds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """By size seconds and their ratio over all rounds, and the promises."""
+    rows = {
+        size: {kind: spread([each[size][kind] for each in rounds]) for kind in rounds[0][size]} for size in rounds[0]
+    }
+    return rows | {"promises": {promised(size): promise(row["ratio"]["median"], AIM) for size, row in rows.items()}}
+
+
 def main() -> None:
     """Run the rounds, print a table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -189,12 +202,10 @@ def main() -> None:
     for number in range(options.rounds):
         rounds.append(one_round(options.publications, options.mib))
         print(f"round {number + 1}: {rounds[-1]}", file=sys.stderr, flush=True)
-    found: dict[str, Any] = {"conditions": begun, "aim": AIM}
+    found: dict[str, Any] = {"conditions": begun, **summary(rounds)}
     for size in rounds[0]:
-        rows = {key: spread([each[size][key] for each in rounds]) for key in rounds[0][size]}
-        found[size] = {**rows, "met": rows["ratio"]["median"] <= AIM}
-        words = "  ".join(f"{k} {v['median']:.3f} ({v['min']:.3f} to {v['max']:.3f})" for k, v in rows.items())
-        print(f"{size:>8}: {words}  {'met' if found[size]['met'] else 'missed'}")
+        words = "  ".join(f"{k} {v['median']:.3f} ({v['min']:.3f} to {v['max']:.3f})" for k, v in found[size].items())
+        print(f"{size:>8}: {words}  {'met' if found['promises'][promised(size)]['held'] else 'missed'}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -11,11 +11,11 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench.figures import conditions, spread
+from tests.bench.figures import conditions, promise, spread
 from tests.bench.watching import page, roundtrip, trackers, watchers
 
 AIMS: dict[str, tuple[str, str, float]] = {
@@ -38,11 +38,11 @@ AIMS: dict[str, tuple[str, str, float]] = {
     "scrape_ms": ("a scrape of the tracker's metrics: processor", "ms", 100),
     "series": ("series of it", "", 10_000),
     "behind_cpu_percent": ("500 models behind: processor", "%", 1),
-    "behind_states_per_second": ("states said again without news, a second", "", 0),
-    "behind_bytes_per_second": ("what is told instead", "B/s", 5_000),
+    "behind_states_per_second": ("500 models behind: states said again, a second", "", 0),
+    "behind_bytes_per_second": ("500 models behind: what is told instead", "B/s", 5_000),
     "quiet_cpu_percent": ("all is well and regions repeat themselves: processor", "%", 5),
-    "quiet_states_per_second": ("states said again without news, a second", "", 0),
-    "quiet_view_writes_per_second": ("writes to the live view", "/s", 400),
+    "quiet_states_per_second": ("all is well: states said again, a second", "", 0),
+    "quiet_view_writes_per_second": ("all is well: writes to the live view", "/s", 400),
     "groups_200_cpu_ms": ("a look at 200 consumer groups: processor", "ms", 100),
 }
 
@@ -87,9 +87,19 @@ def main() -> None:
         if name in figures:
             _print(what, unit, aim, figures[name])
     if options.json:
-        aims = {name: aim for name, (_, _, aim) in AIMS.items() if aim != float("inf")}
         data: dict[str, Any] = {"conditions": begun, "rounds": options.rounds, "share": options.share}
-        options.json.write_text(json.dumps({**data, "figures": figures, "aims": aims}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps({**data, "figures": figures, "promises": promises(figures)}, indent=2) + "\n"
+        )
+
+
+def promises(figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The aims of what was measured, each with what was found."""
+    return {
+        f"{what}: at most {aim:g} {unit}".rstrip(): promise(figures[name]["median"], aim)
+        for name, (what, unit, aim) in AIMS.items()
+        if name in figures and aim != float("inf")
+    }
 
 
 def _print(what: str, unit: str, aim: float, figure: dict[str, float]) -> None:

@@ -23,3 +23,8 @@ def conditions() -> dict[str, Any]:
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, minimum and maximum."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def promise(found: float, at_most: float) -> dict[str, Any]:
+    """A promise as ``make bench --strict`` judges it: what was found, and whether it is held."""
+    return {"found": found, "at_most": at_most, "held": found <= at_most}

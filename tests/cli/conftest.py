@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.cli import main
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
+from modelcast.schemas.region_memory import Held, Memory
 from tests.consumers.fetch.publishing import MIB, noise, publish
 from tests.support.any_format import ANY_FORMAT
 

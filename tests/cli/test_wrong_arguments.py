@@ -236,6 +236,17 @@ def test_a_daemon_of_a_region_that_is_not_set_says_where_to_add_it(cli: Cli, com
     assert "[regions.eu]" in ended.err
 
 
+@pytest.mark.parametrize("kind", ["pod", "companion --kind folder"])
+def test_a_pod_that_could_not_learn_what_its_region_serves_is_not_begun(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("MODELCAST_REGIONS__EU__TOKEN", "t")
+    ended = cli("run", *kind.split(), "--name", "a", "--region", "eu", "--cache-dir", "c")
+    assert ended.code == 2
+    assert "a pod learns from its region's bucket what it must serve before it is ready" in ended.err
+    assert "[regions.eu.store]" in ended.err
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path, nowhere: str) -> None:
     command = ["run", "pod", "--name", "a", "--region", "eu", "--cache-dir", "c", "--port", nowhere.rpartition(":")[2]]
     ended = subprocess.run(
@@ -243,7 +254,11 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, nowhere: str) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**inherited_env(), "MODELCAST_REGIONS__EU__TOKEN": "t"},
+        env={
+            **inherited_env(),
+            "MODELCAST_REGIONS__EU__TOKEN": "t",
+            "MODELCAST_REGIONS__EU__STORE__URL": "s3://eu",
+        },
         timeout=150,
         check=False,
     )

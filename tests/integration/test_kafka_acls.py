@@ -23,12 +23,12 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420), pytest.mark.soak]
 
-PUBLISHER, OPERATOR, TRACKER, ROLLOUTS, VIEWER = (
-    f"modelcast-{role}" for role in ("publisher", "operator", "tracker", "rollouts", "viewer")
+PUBLISHER, OPERATOR, OUTCOMES, TRACKER, ROLLOUTS, VIEWER = (
+    f"modelcast-{role}" for role in ("publisher", "operator", "outcomes", "tracker", "rollouts", "viewer")
 )
 EU, US = "modelcast-region-eu", "modelcast-region-us"
 REFUSED = "GROUP_AUTHORIZATION_FAILED"
-USERS = [PUBLISHER, OPERATOR, TRACKER, ROLLOUTS, VIEWER, EU, US, "stranger"]
+USERS = [PUBLISHER, OPERATOR, OUTCOMES, TRACKER, ROLLOUTS, VIEWER, EU, US, "stranger"]
 READS = {
     PUBLISHER: {Topic.VERSION_STATE},
     OPERATOR: {
@@ -47,7 +47,8 @@ READS = {
         Topic.VERSION_CHANGES,
         Topic.PROBE_STATE,
     },
-    ROLLOUTS: {Topic.MODEL_UPDATES, Topic.TRAFFIC_COUNTS, Topic.ROLLOUT_STATE},
+    OUTCOMES: set(),
+    ROLLOUTS: {Topic.MODEL_UPDATES, Topic.TRAFFIC_COUNTS, Topic.ROLLOUT_STATE, Topic.OUTCOMES},
     VIEWER: set(Topic),
     EU: {Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE},
     US: {Topic.MODEL_UPDATES, Topic.TRAFFIC_STATE},
@@ -55,7 +56,8 @@ READS = {
 }
 WRITES = {
     PUBLISHER: {Topic.MODEL_UPDATES},
-    OPERATOR: {Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS},
+    OPERATOR: {Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS, Topic.OUTCOMES},
+    OUTCOMES: {Topic.OUTCOMES},
     TRACKER: {
         Topic.MODEL_UPDATES,
         Topic.VERSION_STATE,

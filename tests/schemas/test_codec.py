@@ -81,7 +81,7 @@ def test_another_implementation_reads_what_is_written(record: r.Record) -> None:
     stream = io.BytesIO(data[HEADER_SIZE_BYTES:])
     plain = fastavro.schemaless_reader(stream, json.loads(text), None)
     assert isinstance(plain, dict)
-    assert plain[next(name for name in ("registry_id", "source_topic", "said_digest") if name in plain)]
+    assert plain[next(name for name in ("registry_id", "source_topic", "said_digest", "id") if name in plain)]
     assert not stream.read()
 
 

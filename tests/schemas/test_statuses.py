@@ -1,13 +1,24 @@
 """Each status, and when it stands."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import State
-from modelcast.schemas.statuses import LOOKS, Limits, Status, counts, rank, status_of, worst
-from tests.dashboard.makers import row
+from modelcast.schemas.statuses import (
+    LOOKS,
+    Limits,
+    Status,
+    as_known,
+    counts,
+    rank,
+    state_as_known,
+    status_of,
+    worst,
+)
+from tests.dashboard.makers import row, state
 
 SECOND = 1_000_000
 NOW = 1_800_000_000 * SECOND
@@ -99,6 +110,9 @@ def test_every_status_is_in_the_table() -> None:
         (row("eu"), 0, 1, 600, Status.SILENT),  # not read back again
         (BEHIND, 30, 1, 30, Status.LATE),
         (BEHIND, 90, 20, 40, Status.STALLED),
+        (BEHIND, 90, 90, 600, Status.SILENT),
+        (row("eu", state=State.FAILED), 90, 90, 600, Status.SILENT),
+        (row("eu", state=State.QUARANTINED), 90, 90, 600, Status.SILENT),
     ],
 )
 def test_a_word_says_until_when_it_stands_by_the_clock_alone(
@@ -112,8 +126,35 @@ def test_a_word_says_until_when_it_stands_by_the_clock_alone(
 
 
 def test_what_only_news_can_change_has_no_end() -> None:
-    for it in (row("eu", silent=True), row("eu", state=State.QUARANTINED), row("eu", state=State.FAILED)):
+    empty: dict[str, Any] = {"read_at_us": 0, "served_version": None, "pods_serving": 0}
+    for it in (row("eu", silent=True), row("eu", unread=True), row("eu", state=State.FAILED, **empty)):
         assert status_of(it, NOW, LIMITS).until_us == 0
+
+
+@pytest.mark.parametrize("it", [row("eu"), BEHIND, row("eu", state=State.FAILED), row("eu", left_out="placement")])
+def test_what_was_not_read_back_in_time_serves_nothing_whatever_its_status_was(it: RegionState) -> None:
+    it = timed(it, 0, 1, 599)
+    assert as_known(it, NOW, LIMITS) is it
+    later = as_known(it, NOW + 2 * SECOND, LIMITS)
+    assert (later.unread, later.served_version, later.pods_serving) == (True, None, 0)
+    assert later.reported_version == it.reported_version
+    assert as_known(later, NOW + 9 * SECOND, LIMITS) is later
+
+
+def test_a_silent_region_serves_nothing_whoever_wrote_that_it_does() -> None:
+    known = as_known(row("eu", silent=True), NOW, LIMITS)
+    assert (known.served_version, known.pods_serving, known.unread) == (None, 0, False)
+
+
+def test_no_version_is_consistent_where_one_region_that_counts_is_not_known() -> None:
+    old = NOW - 601 * SECOND
+    said = state("fraud", [row("eu"), row("us", read_at_us=old)])
+    assert said.consistent_version == 7
+    known = state_as_known(said, NOW, LIMITS)
+    assert (known.consistent_version, known.consistent_since_us, known.last_consistent_version) == (None, 0, 7)
+    assert [r.served_version for r in known.regions] == [7, None]
+    outside = state("fraud", [row("eu"), row("us", read_at_us=old, left_out="placement")])
+    assert state_as_known(outside, NOW, LIMITS).consistent_version == 7
 
 
 def test_statuses_are_ordered_worst_first_and_the_worst_is_taken() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import VersionState
+from modelcast.schemas.region_memory import Memory
 from tests.simulation.rollout_checks import rollouts_missing
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from modelcast.agents.region.decider.events_and_effects import Effect, Event, Load, LoadBroken
 from modelcast.agents.region.decider.knowledge import PodView
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.tracker.decider.fold import fold
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
 from modelcast.consumers.pod_clients.port import LANES, LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, RegionState, VersionState
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.states import PodState, State
 from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of

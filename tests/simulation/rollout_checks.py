@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.events_and_effects import Effect, Event, Load, LoadBroken
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.traffic.decider.knowledge import RegionTraffic, TrafficEffect, TrafficEvent
 from modelcast.agents.region.traffic.decider.shares import ends_cut
 from modelcast.schemas import keys
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.traffic.grant import RolloutPhase
 from modelcast.schemas.traffic.steps_and_gates import Blind
 from modelcast.schemas.traffic.table import TrafficTable

@@ -32,10 +32,10 @@ from modelcast.agents.region.decider.events_and_effects import (
 )
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts
 from modelcast.agents.region.decider.lane import baked, on_unloaded, with_log
-from modelcast.agents.region.decider.memory import Contradiction, Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.schemas.digests import short
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.region_memory import Contradiction, Memory
 
 REASON_CHARS_MAX = 500
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.memory import Quarantine
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION
+from modelcast.schemas.region_memory import Quarantine
 
 
 def damaged(replica: Replica, digest: str, message: str, *, waits: bool = False) -> Replica:

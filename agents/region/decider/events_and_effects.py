@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelUpdate
+from modelcast.schemas.region_memory import Memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelcast.agents.region.decider.events_and_effects import PodTraits, Transfer
-from modelcast.agents.region.decider.memory import Contradiction, Halt, Memory, Quarantine
 from modelcast.agents.region.decider.milestones import Milestones
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log.fold import Aspiration
 from modelcast.schemas.records import ModelUpdate
+from modelcast.schemas.region_memory import Contradiction, Halt, Memory, Quarantine
 
 NEVER = float("-inf")
 

@@ -187,7 +187,7 @@ def _last_served(replica: Replica, reading: PodReading) -> LoadOrder | None:
 def _plan_state(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     """One call on the state object at a time, so that none overtakes another: a question, or else a write."""
     pending, policy = replica.pending, replica.policy
-    waits = replica.only_accepts and bool(pending.fetching - pending.cancelled)
+    waits = bool(pending.fetching - pending.cancelled) and replica.only_accepts
     since = min(pending.acceptance_waits_since, now) if waits else float("inf")
     replica, effects = _plan_check(replace(replica, pending=replace(pending, acceptance_waits_since=since)), now)
     wished = replica.wished_memory()

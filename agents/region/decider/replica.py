@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, Facts, Pending, PodView
-from modelcast.agents.region.decider.memory import LOG_QUARANTINED_MAX, Held, Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.consumers.pod_clients.port import CONFIRMING
 from modelcast.schemas.records import LogPosition, ModelUpdate, PodReport
+from modelcast.schemas.region_memory import Held, Memory
 from modelcast.schemas.states import PodState, State
+
+LOG_QUARANTINED_MAX = 10_000
+"""How many versions quarantined by people a memory keeps, the newest quarantines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,25 +267,37 @@ class Replica:
 
     def wished_memory(self) -> Memory:
         """What the object ``state/<model>`` should hold now."""
-        saved, target, generation = self.facts.saved, self.target, self.generation
+        facts, saved, target, generation = self.facts, self.facts.saved, self.target, self.generation
         memory = replace(
             saved,
-            quarantined=self.facts.quarantined,
-            contradiction=None if self.facts.lane else self.facts.contradiction,
-            halt=self.facts.halt,
+            quarantined=facts.quarantined,
+            contradiction=None if facts.lane else facts.contradiction,
+            halt=facts.halt,
         )
-        if self.facts.aspiration is None or generation < saved.accepted_generation:
+        if facts.aspiration is None or generation < saved.accepted_generation:
             return memory
-        memory = replace(memory, accepted_generation=generation, accepted_digest=self.facts.accepted_digest)
-        memory = replace(memory, staged=self._staged(generation))
-        if target and self.settled:
-            memory = replace(memory, served=Held.of(target, generation))
-        if self.facts.lane:
-            return memory
-        by_log = self.facts.aspiration.quarantined
-        quarantined = by_log.get(memory.served.version, 0) if memory.served else 0
-        newest = sorted(by_log, key=by_log.__getitem__)[-LOG_QUARANTINED_MAX:]
-        return replace(memory, served_quarantined=quarantined, log_quarantined=tuple(sorted(newest)))
+        served = Held.of(target, generation) if target and self.settled else saved.served
+        served_quarantined, log_quarantined = saved.served_quarantined, saved.log_quarantined
+        if not facts.lane:
+            by_log = facts.aspiration.quarantined
+            served_quarantined = by_log.get(served.version, 0) if served else 0
+            log_quarantined = tuple(sorted(sorted(by_log, key=by_log.__getitem__)[-LOG_QUARANTINED_MAX:]))
+        return replace(
+            memory,
+            accepted_generation=generation,
+            accepted_digest=facts.accepted_digest,
+            staged=self.wished_staged,
+            served=served,
+            served_quarantined=served_quarantined,
+            log_quarantined=log_quarantined,
+        )
+
+    @property
+    def wished_staged(self) -> Held | None:
+        """What ``wished_memory`` says to be staged."""
+        if self.facts.aspiration is None or self.generation < self.facts.saved.accepted_generation:
+            return self.facts.saved.staged
+        return self._staged(self.generation)
 
     @property
     def only_accepts(self) -> bool:

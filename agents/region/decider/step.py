@@ -50,7 +50,7 @@ def _outlook(replica: Replica) -> object:
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
     }
     under_way = {digest: progress for digest in replica.pending.fetching if (progress := facts.transfers.get(digest))}
-    staged = replica.wished_memory().staged  # what is reported: to have saved it is no news
+    staged = replica.wished_staged  # what is reported: to have saved it is no news
     rollover = replica.pending.rollover
     return (replica.state, replica.generation, staged, facts.held, facts.quarantined, replica.attempts.error,
             facts.halt, rollover.waits, rollover.until, facts.alarm, facts.unreadable, facts.fleets_unknown,

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from modelcast.schemas.evidence.counts import Arm, Counts
 from modelcast.schemas.evidence.gates import Plan
+from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
 from modelcast.schemas.evidence.ratio import WORSE, rate_units
-from modelcast.schemas.evidence.verdict import EvidenceState, GateVerdict, Kind, add_counts, empty, verdict
+from modelcast.schemas.evidence.verdict import EvidenceState, GateVerdict, add_counts, empty, verdict
 from modelcast.schemas.traffic.differences import arm_of, counted_between, is_newer
 from modelcast.schemas.traffic.reports import PodCounts
 
@@ -74,9 +75,9 @@ class GuardEvidence:
         """Why the candidate is harmful, for people; "": it was not shown to be."""
         tests = len(self.plan.gates) + 1
         alpha = self.plan.alpha_harmful / 2 / tests
-        found = verdict(self.state, replace(self.plan, alpha_harmful=alpha * len(self.plan.gates)))
+        found = verdict(self.state, replace(self.plan, alpha_harmful=alpha * len(self.plan.gates), outcomes=()))
         if found.kind is Kind.HARMFUL:
-            worst = next(gate for gate in found.gates if gate.measure is found.measure)
+            worst = next(gate for gate in found.gates if gate.measure == found.measure)
             return _said(worst, found.control, found.candidate)
         control, candidate = self.state.control, self.state.candidate
         units = rate_units(FAILING_RATE, WORSE, candidate.requests, candidate.errors)

@@ -2,10 +2,10 @@
 
 from collections.abc import Set
 
-from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 
 
 class OthersKeep:

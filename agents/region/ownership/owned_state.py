@@ -7,10 +7,10 @@ out at its first write, however late it wakes.
 from collections.abc import Callable
 from dataclasses import replace
 
-from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ForeignRegistry, Refused, StoreUnavailable
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
+from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 
 CLAIM_ATTEMPTS = 16
 

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from modelcast.agents.region.decider.memory import CandidatePart, Cut, Memory
+from modelcast.schemas.region_memory import CandidatePart, Cut, Memory
 
 T = TypeVar("T")
 

@@ -171,7 +171,7 @@ def _outcomes(replica: Replica) -> object:
     troubles = {name: (view.lost, view.error) for name, view in replica.pods.items()}
     return (
         replica.facts.saved.epoch,
-        replica.wished_memory().staged,
+        replica.wished_staged,
         replica.attempts.error,
         replica.facts.halt,
         replica.facts.alarm,

@@ -15,7 +15,6 @@ from modelcast.agents.region.decider.events_and_effects import (
 )
 from modelcast.agents.region.decider.knowledge import NEVER
 from modelcast.agents.region.decider.lane import is_over
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.ownership.state_parts import CandidateState, StateParts
@@ -24,6 +23,7 @@ from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.shell.replica_shell import ReplicaShell
 from modelcast.consumers.pod_clients.port import CANDIDATE
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.region_memory import Memory
 
 log = structlog.get_logger(__name__)
 

@@ -26,7 +26,6 @@ from modelcast.agents.region.decider.events_and_effects import (
     Unload,
     Unloaded,
 )
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.ownership.state_parts import StateTurn
 from modelcast.agents.region.reporting.progress import ProgressReporter
@@ -36,6 +35,7 @@ from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, Pod, Pod
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.records import ModelUpdate
+from modelcast.schemas.region_memory import Memory
 
 T = TypeVar("T")
 REASON_CHARS_MAX = 480  # a report holds 500 of them, with what is put before: a hint at the end must not be cut off

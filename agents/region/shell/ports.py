@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelcast.agents.region.decider.events_and_effects import PodsKnown, Transfer
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.step_observer import StepObserver
@@ -20,6 +19,7 @@ from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelUpdate
+from modelcast.schemas.region_memory import Memory
 
 
 class StateObject(Protocol):

@@ -16,7 +16,6 @@ from modelcast.agents.region.decider.events_and_effects import (
     PodsKnown,
     Unreadable,
 )
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.takeover import ClaimModel, GiveUp, LookInLog, Pause, Takeover
@@ -29,6 +28,7 @@ from modelcast.agents.region.shell.region_rollout import LocalRollout
 from modelcast.agents.region.shell.replica_shell import ReplicaShell
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.region_memory import Memory
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import structlog
 
-from modelcast.agents.region.decider.memory import Cut, Memory
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.ownership.state_parts import StateParts
 from modelcast.agents.region.traffic.decider.knowledge import (
@@ -41,6 +40,7 @@ from modelcast.consumers.pod_clients.port import LoadFailed, Pod, PodRefused, Po
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.region_memory import Cut, Memory
 from modelcast.schemas.topics import Topic
 from modelcast.schemas.traffic.reports import PodCounts, TrafficReading
 from modelcast.schemas.traffic.table import TrafficTable

@@ -7,6 +7,7 @@ from modelcast.agents.rollout.decider.gathering import Gathered
 from modelcast.agents.rollout.decider.progress import RolloutProgress
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, CommandTarget
+from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
 from modelcast.schemas.traffic.table import TrafficTable
 
@@ -120,6 +121,13 @@ class CountsHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeHeard:
+    """What came of an answer."""
+
+    outcome: ObservedOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class TablePut:
     """The table stands in the store."""
 
@@ -148,7 +156,18 @@ class Ticked:
     """Time has passed."""
 
 
-Event = TookOver | LogFolded | ReadingHeard | CountsHeard | TablePut | TableRefused | Failed | ClaimEnded | Ticked
+Event = (
+    TookOver
+    | LogFolded
+    | ReadingHeard
+    | CountsHeard
+    | OutcomeHeard
+    | TablePut
+    | TableRefused
+    | Failed
+    | ClaimEnded
+    | Ticked
+)
 
 # --- effects ------------------------------------------------------------------------------------------------
 

@@ -8,14 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.gates import Plan
+from modelcast.schemas.evidence.gates import OUTCOMES_MAX, Plan
+from modelcast.schemas.evidence.means import Moments
+from modelcast.schemas.evidence.outcomes import OutcomeTotals
 from modelcast.schemas.evidence.verdict import EvidenceState, add_counts, empty, fold_counts
 from modelcast.schemas.log.growing import GrowingSequence
+from modelcast.schemas.log.outcome_assignment import OutcomeSide, side_of
+from modelcast.schemas.log.rollouts import LoggedRollout
 from modelcast.schemas.traffic.differences import arm_of, counted_between, is_newer
+from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts
 
 CLOSED_AFTER_SECONDS = 2
 """A second of a region is closed once a report of the region speaks of a time so many seconds later."""
+
+TOO_MANY_NAMES = "of a name too many"
 
 _Pair = tuple[Arm, Arm]
 
@@ -33,6 +40,8 @@ class Gathered:
         closed: the last second closed, by region.
         taken_before: up to which second (region's clock) another controller has gathered, by region; -1: none.
         totals: requests of control and candidate, by region.
+        outcomes: sums of what came of answers, by name.
+        left_out: how many outcomes belong to neither version, by why.
     """
 
     plan: Plan
@@ -43,6 +52,8 @@ class Gathered:
     closed: Mapping[str, int] = field(default_factory=dict)
     taken_before: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    outcomes: Mapping[str, OutcomeTotals] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def nothing_gathered(plan: Plan, candidate_digest: str) -> Gathered:
@@ -50,7 +61,7 @@ def nothing_gathered(plan: Plan, candidate_digest: str) -> Gathered:
     return Gathered(plan, candidate_digest, empty(plan))
 
 
-def gathered_before(blank: Gathered, rows: Sequence[Counts]) -> Gathered:
+def gathered_before(blank: Gathered, rows: Sequence[Counts], outcomes: Sequence[OutcomeTotals] = ()) -> Gathered:
     """The evidence that another controller had gathered, to go on with. Its seconds are not counted again."""
     last: dict[str, int] = {}
     totals: dict[str, tuple[int, int]] = {}
@@ -64,6 +75,7 @@ def gathered_before(blank: Gathered, rows: Sequence[Counts]) -> Gathered:
         closed=last,
         taken_before=last,
         totals=totals,
+        outcomes={each.name: each for each in outcomes},
     )
 
 
@@ -88,6 +100,34 @@ def add_report(gathered: Gathered, before: PodCounts | None, report: PodCounts, 
         else:
             control = control.plus(arm_of(counts))
     return _closing(_put(gathered, report.region, second, control, candidate), report.region, second, share)
+
+
+def add_outcome(
+    gathered: Gathered, rollout: LoggedRollout, outcome: ObservedOutcome, cut_off: frozenset[str]
+) -> Gathered:
+    """The evidence with what came of an answer; sums alone are kept, whatever the number of outcomes.
+
+    Args:
+        gathered: so far.
+        rollout: whose evidence it is.
+        outcome: of the same model.
+        cut_off: regions that have taken the candidate out of their traffic.
+    """
+    side, names = side_of(rollout, outcome, cut_off), {gate.name for gate in gathered.plan.outcomes}
+    whole = len(gathered.outcomes.keys() | names) >= OUTCOMES_MAX
+    why = TOO_MANY_NAMES if whole and outcome.name not in {*gathered.outcomes, *names} else str(side)
+    if why not in {OutcomeSide.CONTROL, OutcomeSide.CANDIDATE}:
+        return replace(gathered, left_out={**gathered.left_out, why: gathered.left_out.get(why, 0) + 1})
+    one, none = Moments.of(outcome.value), Moments()
+    control, candidate = (one, none) if side is OutcomeSide.CONTROL else (none, one)
+    before = gathered.outcomes.get(outcome.name, OutcomeTotals(outcome.name))
+    after = before.plus(OutcomeTotals(outcome.name, control, candidate))
+    return replace(gathered, outcomes={**gathered.outcomes, outcome.name: after})
+
+
+def outcomes_of(gathered: Gathered) -> tuple[OutcomeTotals, ...]:
+    """The sums of all outcomes, by name."""
+    return tuple(gathered.outcomes[name] for name in sorted(gathered.outcomes))
 
 
 def _put(gathered: Gathered, region: str, second: int, control: Arm, candidate: Arm) -> Gathered:

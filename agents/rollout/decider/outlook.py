@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from modelcast.agents.rollout.decider.clocks import APART_US_MAX, apart_text, apart_us
 from modelcast.agents.rollout.decider.facts import ClaimEntry, ControllerState, HeardReading, Moment
+from modelcast.agents.rollout.decider.gathering import outcomes_of
 from modelcast.schemas.evidence.counts import SHARES
+from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.replay import Evidence, encode_evidence, encode_verdict
-from modelcast.schemas.evidence.verdict import Kind, Verdict, verdict
+from modelcast.schemas.evidence.verdict import Verdict, verdict
 from modelcast.schemas.log.rollout_position import PROMOTING, Position, position_of
 from modelcast.schemas.log.rollouts import LoggedRollout
 from modelcast.schemas.quantities import duration, number, utc_text
@@ -51,7 +53,8 @@ def look_ahead(
 ) -> Outlook:
     """What is to be done about an active rollout whose evidence is gathered."""
     assert state.gathered is not None
-    found = verdict(state.gathered.evidence, rollout.plan.gates)
+    outcomes = outcomes_of(state.gathered)
+    found = verdict(state.gathered.evidence, rollout.plan.gates, outcomes)
     position = position_of(rollout, grants)
     blind, blind_seconds = _blind(state, grants, now)
 
@@ -59,7 +62,7 @@ def look_ahead(
         kind: CommandKind, reason: str, targets: tuple[CommandTarget, ...] = (CommandTarget(),), not_before_us: int = 0
     ) -> ClaimEntry:
         assert state.gathered is not None
-        evidence = encode_evidence(Evidence(rollout.plan.gates, tuple(state.gathered.rows)))
+        evidence = encode_evidence(Evidence(rollout.plan.gates, tuple(state.gathered.rows), outcomes))
         return ClaimEntry(
             kind, rollout.id, rollout.generation, targets, reason, evidence, encode_verdict(found), not_before_us
         )
@@ -221,4 +224,9 @@ def _reason(found: Verdict, what: str) -> str:
         f"{gate.log_e_harmless:.2f} of {gate.needed_harmless:.2f} against it)"
         for gate in found.gates
     )
-    return f"{what}: {found.kind} after {found.candidate.requests} requests; {gates}"[:1000]
+    outcomes = "".join(
+        f"; outcome:{each.name} {each.kind} (mean {each.candidate_mean:.6g} of {each.candidate_count} against "
+        f"{each.control_mean:.6g} of {each.control_count})"
+        for each in found.outcomes
+    )
+    return f"{what}: {found.kind} after {found.candidate.requests} requests; {gates}{outcomes}"[:1000]

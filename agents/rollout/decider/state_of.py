@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 from modelcast.agents.rollout.decider.facts import ControllerState, Moment
 from modelcast.agents.rollout.decider.outlook import Outlook
+from modelcast.schemas.evidence.gates import OutcomeGate
+from modelcast.schemas.evidence.outcomes import OutcomeTotals, judge_outcome
 from modelcast.schemas.log.rollouts import LoggedRollout
-from modelcast.schemas.quantities import duration
+from modelcast.schemas.quantities import duration, number
 from modelcast.schemas.traffic.grant import TrafficGrant
-from modelcast.schemas.traffic.reports import RolloutGate, RolloutRegion, RolloutState
+from modelcast.schemas.traffic.reports import RolloutGate, RolloutOutcome, RolloutRegion, RolloutState
 from modelcast.schemas.traffic.steps_and_gates import Blind
 
 
@@ -69,7 +71,41 @@ def state_of(
         why=outlook.why if outlook is not None else rollout.reason[:1000],
         next=outlook.next if outlook is not None else "",
         if_stopped=_if_stopped(rollout) if outlook is not None else "",
+        outcomes=_outcomes(state, rollout),
+        outcomes_left_out=_left_out(state),
     )
+
+
+def _outcomes(state: ControllerState, rollout: LoggedRollout) -> tuple[RolloutOutcome, ...]:
+    """Each outcome, with the interval of the difference; those that are no gates, too."""
+    if state.gathered is None:
+        return ()
+    plan, found = rollout.plan.gates, []
+    gates = {each.name: each for each in plan.outcomes}
+    for name in sorted({*gates, *state.gathered.outcomes}):
+        gate = gates.get(name, OutcomeGate(name))
+        totals = state.gathered.outcomes.get(name, OutcomeTotals(name))
+        alpha = plan.alpha_harmful / plan.tests
+        each = judge_outcome(gate, totals, alpha_harmful=alpha, alpha_harmless=plan.alpha_harmless)
+        kind = str(each.kind) if name in gates else ""
+        found.append(
+            RolloutOutcome(
+                name,
+                kind,
+                each.control_count,
+                each.candidate_count,
+                each.control_mean,
+                each.candidate_mean,
+                each.low,
+                each.high,
+            )
+        )
+    return tuple(found)
+
+
+def _left_out(state: ControllerState) -> str:
+    left_out = state.gathered.left_out if state.gathered is not None else {}
+    return "; ".join(f"{number(count)} {why}" for why, count in sorted(left_out.items()))[:500]
 
 
 def _region(state: ControllerState, rollout: LoggedRollout, grant: TrafficGrant, now: Moment) -> RolloutRegion:

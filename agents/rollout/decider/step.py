@@ -18,6 +18,7 @@ from modelcast.agents.rollout.decider.facts import (
     HeardReading,
     LogFolded,
     Moment,
+    OutcomeHeard,
     PublishState,
     PutTable,
     ReadingHeard,
@@ -27,7 +28,13 @@ from modelcast.agents.rollout.decider.facts import (
     TakeOver,
     TookOver,
 )
-from modelcast.agents.rollout.decider.gathering import add_report, gathered_before, nothing_gathered
+from modelcast.agents.rollout.decider.gathering import (
+    add_outcome,
+    add_report,
+    gathered_before,
+    nothing_gathered,
+    outcomes_of,
+)
 from modelcast.agents.rollout.decider.outlook import (
     Outlook,
     candidate_requests,
@@ -43,6 +50,7 @@ from modelcast.schemas.log.rollout_position import grants_of, position_of
 from modelcast.schemas.log.rollouts import LoggedRollout
 from modelcast.schemas.traffic.differences import is_newer
 from modelcast.schemas.traffic.grant import TrafficGrant
+from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts
 from modelcast.schemas.traffic.request_key import KeySource
 
@@ -59,10 +67,12 @@ Answer = tuple[ControllerState, list[Effect]]
 def advance(state: ControllerState, event: Event, now: Moment) -> Answer:
     """What is known after an event, and what is to be done.
 
-    Counts of single pods, thousands a second in large fleets, are only taken in: a tick decides on them.
+    Counts of single pods, thousands a second in large fleets, and outcomes are only taken in: a tick decides on them.
     """
     if isinstance(event, CountsHeard):
         return _counted(state, event.counts, now), []
+    if isinstance(event, OutcomeHeard):
+        return _observed(state, event.outcome), []
     return _decide(_absorb(state, event, now), now)
 
 
@@ -110,6 +120,14 @@ def _counted(state: ControllerState, counts: PodCounts, now: Moment) -> Controll
     if gathered is not None:
         gathered = add_report(gathered, before, counts, _steady_share(state, counts.region, now))
     return replace(state, counts={**state.counts, key: counts}, gathered=gathered)
+
+
+def _observed(state: ControllerState, outcome: ObservedOutcome) -> ControllerState:
+    rollout = state.log.rollout if state.log is not None else None
+    if state.gathered is None or rollout is None or rollout.id != state.rollout or not rollout.active:
+        return state
+    cut_off = {region for region, each in state.readings.items() if each.reading.cut_rollout == rollout.id}
+    return replace(state, gathered=add_outcome(state.gathered, rollout, outcome, frozenset(cut_off)))
 
 
 def _steady_share(state: ControllerState, region: str, now: Moment) -> int | None:
@@ -162,7 +180,7 @@ def _begun(state: ControllerState, rollout: LoggedRollout, now: Moment) -> Contr
     progress = state.progress
     if progress is None or progress.rollout != rollout.id or progress.evidence.plan != rollout.plan.gates:
         return begun
-    begun = replace(begun, gathered=gathered_before(blank, progress.evidence.counts))
+    begun = replace(begun, gathered=gathered_before(blank, progress.evidence.counts, progress.evidence.outcomes))
     if progress.generation != rollout.entry_generation:
         return begun
     since = now.seconds - progress.seconds_in_force
@@ -206,7 +224,7 @@ def _saved(state: ControllerState, rollout: LoggedRollout, now: Moment) -> Answe
     if now.seconds - state.saved_at < every:
         return state, []
     seconds = now.seconds - state.in_force_since if state.step_in_force else 0.0
-    evidence = Evidence(rollout.plan.gates, tuple(gathered.rows))
+    evidence = Evidence(rollout.plan.gates, tuple(gathered.rows), outcomes_of(gathered))
     generation = rollout.entry_generation if state.step_in_force else 0
     progress = RolloutProgress(rollout.id, generation, seconds, state.met_before, evidence)
     return replace(state, saved_at=now.seconds), [SaveProgress(rollout.id, encode_progress(progress))]

@@ -6,7 +6,6 @@ from typing import Protocol
 
 import structlog
 
-from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.agents.tracker.decider.epochs import Epochs, SetAside, believed_unseen
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.ports import ChangeListener, TrackerPorts
@@ -17,6 +16,7 @@ from modelcast.schemas import keys
 from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 
 ATTEMPTS, RETRY_SECONDS = 3, 1.0
 LOOKS_AT_ONCE = 2

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.identity import check_held
+from modelcast.consumers.companion.layouts.version_layout import folder_of
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.environment import environment_code
@@ -115,6 +117,7 @@ class HttpEngine(ABC):
         except PodUnreachable as error:
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
         noted = await self._noted(order.model)
+        await self._recall(order.model)
         try:
             await self.send_load(delivered)
             return check_held(await self.serving(order.model), order, order.model)
@@ -128,6 +131,14 @@ class HttpEngine(ABC):
         except BaseException:
             await self.undo_load(order.model, noted)
             raise
+
+    async def _recall(self, model: str) -> None:
+        """A companion that was restarted learns which folder serves: it must not be tidied away as an older one."""
+        if model in self._folders:
+            return
+        with suppress(PodUnreachable):
+            if (served := await self.serving(model)) is not None:
+                self._folders[model] = folder_of(served.version)
 
     async def _noted(self, model: str) -> bytes | None:
         try:

@@ -28,6 +28,7 @@ from modelcast.consumers.companion.engines.triton_tensors import answer_of, inpu
 from modelcast.consumers.companion.engines.triton_words import load_verdict
 from modelcast.consumers.companion.identity import check_held
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
+from modelcast.consumers.companion.layouts.version_layout import VersionLayout, folder_of
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, Unsupported
@@ -132,6 +133,8 @@ class TritonEngine:
     async def _swap(self, delivered: Delivered) -> Served:
         order = delivered.order
         before = await self.serving(order.model)
+        if before is not None and before.version != order.version:  # else its folder was replaced
+            await self._recall(order, before)
         if delivered.samples:
             await self._try(delivered)
         await self._load_as(order.model, delivered)
@@ -142,6 +145,21 @@ class TritonEngine:
             await self._go_back(order, before)
             raise
         return served
+
+    async def _recall(self, order: LoadOrder, before: Served) -> None:
+        """A companion that was restarted learns from Triton's memory how what serves was loaded, to load it again.
+
+        Its folder is there still; the artifact may have left the machine meanwhile.
+        """
+        model, folder, repository = order.model, folder_of(before.version), self._repository
+        if repository is None or model in self._loaded or not (repository.root / model / folder).is_dir():
+            return
+        try:
+            found = await self._client.get_model_config(model, as_json=True, client_timeout=READ_SECONDS)
+        except InferenceServerException as error:
+            raise PodUnreachable(str(error.message()), subject=self._address) from None
+        placed = replace(order, version=before.version, manifest_digest=before.manifest_digest)
+        self._loaded[model] = Delivered(placed, VersionLayout(folder, (), found["config"]), {})
 
     async def _go_back(self, refused: LoadOrder, before: Served | None) -> None:
         """Have Triton serve what it did before it took a load. If it does not, it is asked again once it is watched."""
@@ -154,8 +172,9 @@ class TritonEngine:
                 await self.retire(model)
                 return
             loaded = self._loaded.get(model)
-            if self._repository is None or loaded is None or loaded.order.manifest_digest != before.manifest_digest:
-                # Its files travelled with the load, or another companion placed them.
+            placed = self._repository is not None and before.version != refused.version
+            if not placed or loaded is None or loaded.order.manifest_digest != before.manifest_digest:
+                # Its files travelled with the load, or its folder was replaced, or another companion placed it.
                 order = replace(refused, version=before.version, manifest_digest=before.manifest_digest)
                 loaded = await self._delivery.deliver(order)
             await self._load_as(model, loaded)

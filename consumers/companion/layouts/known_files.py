@@ -2,7 +2,14 @@
 
 from pathlib import PurePosixPath
 
-from modelcast.consumers.companion.layouts.version_layout import Files, Place, VersionLayout, places_of, unsupported
+from modelcast.consumers.companion.layouts.version_layout import (
+    Files,
+    Place,
+    VersionLayout,
+    folder_of,
+    places_of,
+    unsupported,
+)
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 
@@ -14,7 +21,7 @@ def saved_model_layout(files: Files, order: LoadOrder) -> VersionLayout:
         places = tuple(Place(str(PurePosixPath(p.path).relative_to(top)), p.source) for p in places)
     if not {place.path for place in places} & {"saved_model.pb", "saved_model.pbtxt"}:
         raise unsupported("tensorflow", files, "saved_model.pb")
-    return VersionLayout(str(order.version), places)
+    return VersionLayout(folder_of(order.version), places)
 
 
 def archive_layout(files: Files, order: LoadOrder) -> VersionLayout:
@@ -22,18 +29,18 @@ def archive_layout(files: Files, order: LoadOrder) -> VersionLayout:
     archives = [path for path in sorted(files) if path.endswith(".mar")]
     if len(archives) != 1:
         raise unsupported("torchserve", files, "one .mar")
-    return VersionLayout(str(order.version), (Place(f"{order.model}-{order.version}.mar", archives[0]),))
+    return VersionLayout(folder_of(order.version), (Place(f"{order.model}-{order.version}.mar", archives[0]),))
 
 
 def weights_layout(files: Files, order: LoadOrder) -> VersionLayout:
     """SGLang: ``config.json`` beside safetensors. Raises ``Unsupported``."""
     if "config.json" not in files or not any(path.endswith(".safetensors") for path in files):
         raise unsupported("sglang", files, "config.json and safetensors")
-    return VersionLayout(str(order.version), places_of(files))
+    return VersionLayout(folder_of(order.version), places_of(files))
 
 
 def adapter_layout(files: Files, order: LoadOrder) -> VersionLayout:
     """vLLM: a LoRA adapter as PEFT saves it. Raises ``Unsupported``."""
     if "adapter_config.json" not in files:
         raise unsupported("vllm", files, "adapter_config.json: weights of a whole model need a new server")
-    return VersionLayout(str(order.version), places_of(files))
+    return VersionLayout(folder_of(order.version), places_of(files))

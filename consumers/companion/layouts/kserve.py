@@ -3,7 +3,7 @@
 How the files are loaded is said by the server's model class (``modelcast.consumers.kserve``), so there are no hints.
 """
 
-from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout, places_of
+from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout, folder_of, places_of
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 VERSION_FILE = "modelcast.json"
@@ -11,6 +11,6 @@ VERSION_FILE = "modelcast.json"
 
 def kserve_layout(files: Files, order: LoadOrder) -> VersionLayout:
     """Every file at its own path; ``settings`` is what the version file must say."""
-    folder = str(order.version)
+    folder = folder_of(order.version)
     settings = {"version": order.version, "digest": order.manifest_digest, "folder": folder}
     return VersionLayout(folder, places_of(files), settings)

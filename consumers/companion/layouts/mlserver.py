@@ -17,6 +17,7 @@ from modelcast.consumers.companion.layouts.version_layout import (
     Files,
     ReadFile,
     VersionLayout,
+    folder_of,
     places_of,
     read_hint,
     unsupported,
@@ -57,7 +58,7 @@ def mlserver_layout(files: Files, order: LoadOrder, read: ReadFile) -> VersionLa
         raise NotLoadable('needs a text "implementation", and an object "parameters" if any', subject=_SUBJECT)
     # MLServer takes every file of that name, however deep, for the settings of one more model.
     places = places_of(files, without_named=SETTINGS_FILE)
-    folder, placed = str(order.version), {place.path for place in places}
+    folder, placed = folder_of(order.version), {place.path for place in places}
     paths = {"uri": f"./{folder}"}
     for name in _PATHS:
         if isinstance(value := parameters.get(name), str) and not value.startswith("/"):

@@ -15,6 +15,7 @@ from modelcast.consumers.companion.layouts.version_layout import (
     Place,
     ReadFile,
     VersionLayout,
+    folder_of,
     places_of,
     read_hint,
     unsupported,
@@ -55,7 +56,7 @@ def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: 
     if settings.get("backend") == "python" and program not in {p.path for p in places}:
         # Triton 2.51 never answers such a load, and takes no other of that model until it restarts (server#8766).
         raise unsupported("triton", files, f"{program} for its python backend")
-    return VersionLayout(str(order.version), places, settings)
+    return VersionLayout(folder_of(order.version), places, settings)
 
 
 def _places(files: Files) -> tuple[Place, ...]:

@@ -35,6 +35,11 @@ class VersionLayout:
     settings: Mapping[str, Any] = field(default_factory=dict)  # what tells the server to load just this version
 
 
+def folder_of(version: int) -> str:
+    """What the folder of a version is called, in every layout."""
+    return str(version)
+
+
 def places_of(
     files: Files, *, without: frozenset[str] = frozenset(), without_named: str | None = None
 ) -> tuple[Place, ...]:

@@ -36,15 +36,26 @@ class OnnxInference:
 
     def __init__(self, config: PodConfig, engine: OnnxEngine, metrics: PodMetrics, division: Division) -> None:
         self._seconds_max = config.infer_seconds_max
+        self._body_bytes_max = config.body_bytes_max
         self._engine = engine
         self.series = InferenceSeries(metrics)
         self._division = division
         self._shadow = Shadow(division.supervisor, self, config.infer_seconds_max)
 
     async def answer(self, request: web.BaseRequest, target: PathTarget, serving_of: ServingOf) -> web.Response:
-        """The answer of the version that serves once the body has arrived. Raises ``BadRequest``."""
+        """The answer of the version that serves once the body has arrived.
+
+        Raises:
+            BadRequest: a header is wrong.
+            web.HTTPException: the body is too large, or ``serving_of`` raised it.
+        """
         json_size_bytes = _json_size(request.headers.get(JSON_SIZE_HEADER))
-        asked = V2Request(target.part, await request.read(), json_size_bytes)
+        content = request.content
+        # As a rule all of it came with the head: what is here is taken without a wait.
+        body = content.read_nowait() if content.is_eof() else await request.read()
+        if len(body) > self._body_bytes_max:
+            raise web.HTTPRequestEntityTooLarge(self._body_bytes_max, len(body))
+        asked = V2Request(target.part, body, json_size_bytes)
         traffic = self._division.active.get(target.model)
         if traffic is not None and target.version is None:
             return await self._divided(traffic, request, target, asked, serving_of)

@@ -218,10 +218,10 @@ class Routes:
         body = {"name": _described(serving, target).get("name", target.model), "ready": ready}
         return web.json_response(body, status=200 if ready else 503, headers=serving.headers)
 
-    async def _infer(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
+    def _infer(self, request: web.BaseRequest, target: PathTarget) -> Awaitable[web.Response]:
         if self._inference is None:
             raise _NotFound("a companion: the server that it drives answers inference itself")
-        return await self._inference.answer(request, target, self._serving)
+        return self._inference.answer(request, target, self._serving)
 
     # --- model repository ---
 

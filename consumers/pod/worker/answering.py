@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 QUICK_SECONDS = 0.0003
 QUICK_ANSWERS = 64
-"""After so many in a row, none of which took longer, a thread goes on reading instead of handing over."""
+"""After so many, a thread goes on reading instead of handing over. One that took longer costs half of the count: on a
+busy machine any answer may be interrupted, and where two in a row take longer, the model is not quick."""
 WITHHELD_MAX = 8
 """Quick answers that are sent by one call, if the next request is here already."""
 HELP_SECONDS = 1.0
@@ -32,7 +33,7 @@ class Answering:
     def __init__(self, channel: socket.socket, reader: FrameReader, version: "LoadedVersion") -> None:
         self._channel, self._reader, self._version = channel, reader, version
         self._leading, self._reading, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
-        self._quick = 0  # answers in a row that were
+        self._quick = 0  # answers that were, less what those that were not have cost
         self._leader_since = 0.0  # when the leader began the answer that it works on; 0: it reads
 
     def run(self) -> None:
@@ -84,7 +85,7 @@ class Answering:
         looks = frame.kind == FrameKind.INFER_AND_LOOK
         status, json_size_bytes, body = self._version.infer(frame.status, frame.body, frame.json_size_bytes, looks)
         quick = time.perf_counter() - began < QUICK_SECONDS
-        self._quick = self._quick + 1 if quick else 0
+        self._quick = min(self._quick + 1, 2 * QUICK_ANSWERS) if quick else self._quick // 2
         out.append(
             header(
                 FrameKind.ANSWER, len(body), request_id=frame.request_id, status=status, json_size_bytes=json_size_bytes

@@ -140,14 +140,15 @@ class WorkerChannel(asyncio.Protocol):
         """The names of its parts."""
         return sorted(name for name in self._parts if name)
 
-    async def infer(
+    def infer(
         self, part: int, body: bytes, json_size_bytes: int, *, timeout: float, look: bool = False
-    ) -> Answer:
+    ) -> "asyncio.Future[Answer]":
         """Pass one request on, for the part of that number; ``look``: see what its outputs are like.
+
+        The future fails with ``WorkerGone`` (the process ends first) or ``TimeoutError`` (after ``timeout`` seconds).
 
         Raises:
             WorkerGone: the process has ended.
-            TimeoutError: it did not answer within ``timeout`` seconds.
         """
         if self._transport is None or self._transport.is_closing():
             raise WorkerGone("the worker process has ended")
@@ -164,7 +165,7 @@ class WorkerChannel(asyncio.Protocol):
         kind = FrameKind.INFER_AND_LOOK if look else FrameKind.INFER
         self._send(kind, body, request_id=request_id, part=part, json_size_bytes=json_size_bytes)
         # One that is not waited for any more counts until the worker has answered it; its answer is dropped.
-        return await future
+        return future
 
     def _expire_at(self, when: float) -> None:
         if self._expiry is not None:

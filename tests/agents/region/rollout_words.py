@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.consumers.pod_clients.port import CANDIDATE, PodReading
 from modelcast.schemas.records import Activation, CommandKind, CommandTarget, LogPosition, ModelCommand
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.traffic.steps_and_gates import CANARY, RolloutPlan, encode_plan
 from tests.agents.region.words import EAGER, MODEL, REGION, REGISTRY, Log, Region, digest
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store, region_store
@@ -15,6 +14,7 @@ from modelcast.schemas.codec import decode
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeadLetter, ModelAck, RegionHeartbeat
+from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
 from tests.consumers.pod.models import adder

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modelcast.agents.region.agent import TRIALS_AT_ONCE, RegionAgent
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
@@ -20,6 +19,7 @@ from modelcast.schemas.errors import NotFound, StoreUnavailable
 from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.ports import StoredObject
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.scene import DiskInMemory, PodInMemory, Reports

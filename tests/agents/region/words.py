@@ -20,7 +20,6 @@ from modelcast.agents.region.decider.events_and_effects import (
     Transfer,
 )
 from modelcast.agents.region.decider.knowledge import NEVER
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.step import step
@@ -37,6 +36,7 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
+from modelcast.schemas.region_memory import Memory
 from tests.support.records.folding import apply_all, stated
 
 REGISTRY, MODEL, REGION = "registry-1", "fraud", "eu"
@@ -205,7 +205,7 @@ def serving(*pods: str, log: Log | None = None) -> Region:
 
 def memory_of(version: int, generation: int, **changes: object) -> Memory:
     """What a region remembers that served a version, and accepted a log that published one each generation."""
-    from modelcast.agents.region.decider.memory import Held
+    from modelcast.schemas.region_memory import Held
 
     held = Held(generation, version, digest(version), f"manifests/{version}", 1000 + version)
     log = Log()

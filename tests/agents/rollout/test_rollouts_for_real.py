@@ -18,6 +18,7 @@ from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import DaemonSettings, KafkaSettings, Settings
 from modelcast.infra.stores import MemoryStore
+from modelcast.producers import OutcomeReporter
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import RolloutState
 from modelcast.schemas.topics import Topic, partition_of
@@ -40,7 +41,7 @@ async def test_a_bad_candidate_is_out_and_everybody_can_read_why(
     store: MemoryStore = store_with_rollout(tmp_path, monkeypatch, PLAN)
     reader, stop, running = RegistryReader(store), asyncio.Event(), []
     outbox = Outbox(settings, "rollouts test")
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(4) as threads, OutcomeReporter(settings) as reporter:
         agent = RolloutAgent(("eu",), reader, "a", RolloutPorts(outbox, threads))
         beside = asyncio.create_task(agent.run())
         app = asyncio.create_task(
@@ -49,6 +50,7 @@ async def test_a_bad_candidate_is_out_and_everybody_can_read_why(
         fleet = ReportingFleet(store, reader.tail("fraud").log)
 
         def over() -> bool:
+            reporter.report("fraud", "ctr", 1, version=2, outcome_id="click-1")
             for record in fleet.second((0.02, 0.5)):
                 outbox.send(Topic.TRAFFIC_COUNTS, "fraud", encode(record))
             rollout = reader.tail("fraud").log.rollout
@@ -80,3 +82,6 @@ async def test_a_bad_candidate_is_out_and_everybody_can_read_why(
     state = decode_as(RolloutState, newest(Topic.ROLLOUT_STATE))
     assert state.phase == "ABORTED"
     assert "harmful" in state.why
+    assert [(each.name, each.candidate_count) for each in state.outcomes] == [("ctr", 1)], (
+        "reported often, counted once"
+    )

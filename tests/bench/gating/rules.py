@@ -14,8 +14,9 @@ import numpy as np
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
 from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.ratio import BETTER, WORSE
-from modelcast.schemas.evidence.verdict import Kind, add_counts, empty, harm_needed, verdict
+from modelcast.schemas.evidence.verdict import add_counts, empty, harm_needed, verdict
 from tests.bench.gating.traffic import BASE_P99, STEP_SECONDS, Floats, Ints, Runs, percentile
 
 WINDOW_SECONDS = 60

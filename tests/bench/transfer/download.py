@@ -173,6 +173,16 @@ def aims_of(figures: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
+def promises(figures: dict[str, Any]) -> dict[str, Any]:
+    """The aims of the rows that count, each with what was found."""
+    return {
+        f"{name}: {aim} {found['aim']}": {"found": found["value"], "held": found["met"]}
+        for name, row in figures.items()
+        for aim, found in row.get("aims", {}).items()
+        if found["counts"]
+    }
+
+
 def printed(figures: dict[str, Any], missing: dict[str, str]) -> None:
     """The table."""
     print(f"{'':22} {'MiB/s':>8} {'min':>8} {'max':>8} {'CPU s':>8} {'min':>8} {'max':>8}")
@@ -221,10 +231,8 @@ def main() -> None:
         finally:
             child.stop()
     figures = figures_of(runs, options.mib)
-    options.json.write_text(
-        json.dumps({"conditions": begun, **figures, "missing": missing, "mib": options.mib, "runs": runs}, indent=2)
-        + "\n"
-    )
+    data = {"conditions": begun, **figures, "missing": missing, "mib": options.mib, "runs": runs}
+    options.json.write_text(json.dumps({**data, "promises": promises(figures)}, indent=2) + "\n")
     printed(figures, missing)
 
 

@@ -25,7 +25,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.infra.threads import Threads
 from modelcast.producers.artifact import Artifact, scan
 from modelcast.producers.publish.upload import Uploader
-from tests.bench.figures import conditions, spread
+from tests.bench.figures import conditions, promise, spread
 
 AIM = 10.0
 AIMED_AT = ("publish", "fetch", "pull", "apply")
@@ -100,10 +100,11 @@ def main() -> None:
         ratio = spread([each[row] / each["cp"] for each in rounds])
         found[row] = {"seconds": seconds, "times_cp": ratio}
         print(f"{row:8}{seconds['median']:9.2f}{seconds['min']:8.2f}{seconds['max']:8.2f}{ratio['median']:10.1f}")
-    found["aims"] = {f"{row}_times_cp": AIM for row in AIMED_AT}
+    found["promises"] = {
+        f"{row}: at most {AIM:g} times cp -r and sync": promise(found[row]["times_cp"]["median"], AIM)
+        for row in AIMED_AT
+    }
     options.json.write_text(json.dumps(found, indent=2) + "\n")
-    if missed := [row for row in AIMED_AT if found[row]["times_cp"]["median"] > AIM]:
-        raise SystemExit(f"more than {AIM:.0f} times cp -r and sync: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import open_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.region_memory import Memory
 from tests.cli.conftest import Cli
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.published import model

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Contradiction, Memory
 from modelcast.cli.doctor import logs
 from modelcast.cli.doctor.checks import Check, Result
 from modelcast.infra.registry.claim import Claimed, claim
@@ -17,6 +16,7 @@ from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectInfo, StoredObject
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
+from modelcast.schemas.region_memory import Contradiction, Memory
 
 STORE = StoreSettings(url="s3://anywhere")
 SETTINGS = Settings(stores={"origin": STORE}, regions={"eu": RegionSettings(store=STORE)})

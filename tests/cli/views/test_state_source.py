@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from modelcast.cli.views.state_source import StateSource
+from modelcast.cli.views.state_source import Sighting, StateSource
 from modelcast.cli.views.states import _heard
 from modelcast.cli.views.tables import view_of
 from modelcast.infra.kafka.admin import create_topics
@@ -52,6 +52,29 @@ def test_without_heartbeats_a_region_is_heard_as_the_tracker_said_and_not_never(
     assert _heard(None, pairs["us"], {"fraud": NOW}, 15.0) == (2.0, True)
     assert _heard(16.0, pairs["eu"], {"fraud": NOW}, 15.0) == (16.0, True)
     assert _heard(None, {}, {}, 15.0) == (None, True)
+
+
+def test_what_was_not_read_back_in_time_is_not_told_as_served() -> None:
+    said = state("fraud", [row("eu", read_at_us=NOW - 590 * SECOND), row("us")])
+    now, later = (Sighting.of(said, seconds, "redis").as_known().state for seconds in (9.0, 11.0))
+    assert ([r.served_version for r in now.regions], now.consistent_version) == ([7, 7], 7)
+    assert ([r.served_version for r in later.regions], later.consistent_version) == ([None, 7], None)
+
+
+@pytest.mark.integration
+def test_a_view_that_no_tracker_renews_serves_nothing_after_ten_minutes(redis_url: str) -> None:
+    registry_id = uuid.uuid4().hex
+
+    async def write(mirror: RedisMirror) -> None:
+        it = state("fraud", [row("eu")], registry_id=registry_id)
+        each = Write(mirror.keys.model("fraud"), {"v": encode(it)}, 1, age_us=601 * SECOND)
+        await mirror.write(Batch((each,), {mirror.keys.models: frozenset({"fraud"})}))
+
+    with_mirror(redis_url, registry_id, write)
+    source = StateSource(settings_for(redis_url))
+    for found in (source.model("fraud"), *source.models()):
+        assert found is not None
+        assert (found.state.consistent_version, found.state.regions[0].served_version) == (None, None)
 
 
 @pytest.mark.integration

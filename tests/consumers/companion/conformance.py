@@ -149,7 +149,7 @@ class ComparingConformance(Conformance):
         await self.is_served(1, rig, driver)
         assert not (rig.repository / trial_name("adder")).exists()
 
-    async def test_a_companion_killed_in_a_trial_leaves_nothing_of_it(
+    async def test_a_companion_killed_in_a_trial_leaves_nothing_of_it_and_the_next_one_knows_the_last_good_version(
         self, rig: ServerRig, make_companion: MakeCompanion
     ) -> None:
         first = make_companion()
@@ -170,8 +170,15 @@ class ComparingConformance(Conformance):
         second = make_companion()
         driver = V2Pod("companion-a", second.url, TOKEN)
         await until_async(lambda: not trial.exists(), "what was left of the trial is removed")
+        shutil.rmtree(second.cache / rig.artifact(1).digest[7:])  # what serves can be had from nowhere else
+        other = otherwise(rig, 2)
+        other.put(second.cache)
+        with pytest.raises(LoadFailed, match="is 5 at 1, recorded is 4"):
+            await driver.load(order(other, 2, epoch=2))
+        assert rig.says() == 1
         await driver.load(order(slow, 3, epoch=2))
         await self.is_served(3, rig, driver)
+        assert (rig.repository / "adder/1").is_dir(), "the last good version stays"
         assert infer(rig.http_port, trial_name("adder")) is None
         await driver.aclose()
 

@@ -77,10 +77,11 @@ class Shown:
         return board
 
     async def _beat(self, board: Dashboard) -> None:
-        """A tracker tells each second that it lives."""
+        """A tracker tells each second that it lives, or Redis for how long none has."""
+        lived = time.monotonic()
         while True:
-            if self.tracker_lives:
-                board.take(NewsBatch("redis", Reach.LIVE, tracker_seconds=0.0))
+            lived = time.monotonic() if self.tracker_lives else lived
+            board.take(NewsBatch("redis", Reach.LIVE, tracker_seconds=time.monotonic() - lived))
             await asyncio.sleep(1.0)
 
     def say(

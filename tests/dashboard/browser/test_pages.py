@@ -303,6 +303,9 @@ def test_a_command_is_looked_at_before_it_is_given(shown: Shown, look: Look, kee
     shown.say({"fraud": now_state("fraud", [row("eu"), row("us")], head_generation=2)})
     page = look("/models/fraud", width=1280)
     page.get_by_role("button", name="command from here").click()
+    page.locator("form.actions select").first.focus()
+    page.keyboard.press("j")  # it looks for a choice, and moves to no row
+    assert page.evaluate("() => document.activeElement.tagName") == "SELECT"
     page.get_by_label("token").fill(TOKEN)
     page.get_by_label("version").fill("1")
     page.get_by_label("why").fill("A/B")

@@ -64,6 +64,33 @@ def test_ok_expires_when_nothing_is_read_back() -> None:
     assert shown.models["fraud"].pairs["eu"].since_us == NOW
 
 
+def test_without_a_tracker_nothing_that_was_read_back_long_ago_is_told_as_served() -> None:
+    shown = overview()
+    rows = [row("eu", read_at_us=NOW), fetching("us", 30, read_at_us=NOW), row("ap", read_at_us=NOW, error="x")]
+    shown.take(state("fraud", rows, consistent_version=7), NOW, NOW, "kafka")
+    shown.take(state("bad", [row("eu", read_at_us=NOW)], alarm="foreign bytes"), NOW, NOW, "kafka")
+    shown.tick(NOW + 600 * SECOND)
+    assert [p.row.served_version for p in shown.pairs()] == [7, 7, 7, 7]
+    before = shown.revision
+    shown.tick(NOW + 601 * SECOND)
+    assert {(p.row.served_version, p.row.pods_serving) for p in shown.pairs()} == {(None, 0)}
+    assert {p.row.reported_version for p in shown.pairs()} == {7}
+    assert statuses(shown) == dict.fromkeys(("eu", "us", "ap"), Status.SILENT)
+    assert (shown.models["fraud"].state.consistent_version, shown.models["bad"].status) == (None, Status.ALARM)
+    assert shown.revision > before
+    assert shown.tick(NOW + 700 * SECOND) == ()
+
+
+def test_a_tracker_that_is_back_renews_also_what_was_not_told_as_served_meanwhile() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu", read_at_us=NOW)]), NOW, NOW, "kafka")
+    shown.tick(NOW + 601 * SECOND)
+    shown.renew(told("fraud", NOW, 660), NOW + 660 * SECOND, NOW + 660 * SECOND)
+    assert statuses(shown) == {"eu": Status.OK}
+    (pair,) = shown.pairs()
+    assert (pair.row.served_version, shown.models["fraud"].state.consistent_version) == (7, 7)
+
+
 def test_a_region_whose_clock_is_wrong_is_not_silent_for_that() -> None:
     shown = overview()
     hours = 3600 * SECOND

@@ -122,7 +122,7 @@ def test_an_alarm_is_told_once_for_its_model() -> None:
 
 def test_without_a_tracker_nothing_is_known_to_be_well() -> None:
     found, said = shown(healthy("fraud"), now_us=NOW + 100 * SECOND)
-    assert [(p.id, p.cause, p.since_us) for p in found] == [("stale", "tracker", NOW)]
+    assert [(p.id, p.cause, p.since_us) for p in found] == [("tracker", "tracker", NOW)]
     assert said.status is Status.SILENT
     assert said.sentence == "No tracker has reported in time: what is shown is its last report."
 
@@ -130,7 +130,7 @@ def test_without_a_tracker_nothing_is_known_to_be_well() -> None:
 def test_one_tracker_of_several_that_stands_still_is_told_and_is_no_verdict() -> None:
     spoken = replace(healthy("ranker"), updated_at_us=NOW + 95 * SECOND)
     found, said = shown(healthy("fraud"), spoken, now_us=NOW + 100 * SECOND)
-    assert [(p.id, p.title, p.models) for p in found] == [("stale", "one of the trackers", ("fraud",))]
+    assert [(p.id, p.title, p.models) for p in found] == [("tracker", "one of the trackers", ("fraud",))]
     assert said.status is Status.OK
 
 
@@ -159,6 +159,26 @@ def test_an_id_stays_while_the_cause_does() -> None:
     first, _ = shown(state("ranker", [fetching("r00", 70), row("r01")]), healthy("fraud"))
     later, _ = shown(state("ranker", [fetching("r00", 80, bytes_moved=30 * 2**20), row("r01")]), healthy("fraud"))
     assert [p.id for p in first] == [p.id for p in later]
+
+
+def test_a_status_that_changes_changes_the_line_and_not_what_it_is_about() -> None:
+    pair = [fetching("r00", 30), fetching("r00", 300), fetching("r00", 300, state=State.FAILED, error="out of memory")]
+    found = [shown(state("ranker", [each, row("r01")]), healthy("fraud"))[0] for each in pair]
+    assert [[(p.id, p.status) for p in lines] for lines in found] == [
+        [("pair:ranker@r00", Status.LAG)], [("pair:ranker@r00", Status.LATE)], [("pair:ranker@r00", Status.FAILED)],
+    ]  # fmt: skip
+    silent = [state(f"m{n}", [row("r00", silent=True), row("r01")]) for n in range(4)]
+    late = [state(f"m{n}", [fetching("r00", 300), row("r01")]) for n in range(4)]
+    assert [shown(*states)[0][0].id for states in (silent, late)] == ["region:r00", "region:r00"]
+
+
+def test_lines_about_one_thing_are_told_apart() -> None:
+    failed, late = {"state": State.FAILED, "error": "x"}, [fetching(r, 300) for r in REGIONS[:5]]
+    found, _ = shown(state("ranker", [*late, *(fetching(r, 300, **failed) for r in REGIONS[5:8])]), healthy("fraud"))
+    assert [(p.id, p.status, p.pairs) for p in found] == [
+        ("model:ranker/8", Status.FAILED, 3),
+        ("model:ranker/8:late", Status.LATE, 5),
+    ]
 
 
 def test_a_region_without_pods_is_one_line_that_says_so_and_no_lateness() -> None:

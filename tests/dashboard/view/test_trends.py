@@ -6,8 +6,8 @@ from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.trends import SAMPLE_SECONDS, SAMPLES, Trends
 from modelcast.schemas.statuses import Status
 
-MANY = Problem("late:ranker/8", Status.LATE, "model", "ranker", 12, 20, 1)
-ONE = replace(MANY, id="late:eta/8@eu", pairs=1, bytes_planned=100, bytes_per_second=7.5)
+MANY = Problem("model:ranker/8", Status.LATE, "model", "ranker", 12, 20, 1)
+ONE = replace(MANY, id="pair:eta@eu", pairs=1, bytes_planned=100, bytes_per_second=7.5)
 
 
 def test_a_problem_of_many_pairs_is_told_by_their_number_and_one_fetch_by_its_rate() -> None:

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupsWatch, PartitionLook
 from modelcast.dashboard.sources.news import NewsBatch, Reach
+from modelcast.dashboard.view.candidates import SeenRollout
 from modelcast.dashboard.view.disks import SAMPLE_SECONDS, SAMPLES_MIN
 from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.web.app import host_allowed
@@ -20,7 +21,8 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand, RegionHeartbeat
 from modelcast.schemas.statuses import Status
-from tests.dashboard.makers import fetching, now_state, refusing, row
+from modelcast.schemas.traffic.reports import RolloutRegion, RolloutState
+from tests.dashboard.makers import REGISTRY, fetching, now_state, refusing, row
 from tests.dashboard.pasts import MODEL, past
 from tests.dashboard.web.conftest import said
 from tests.support.records.folding import NOWHERE
@@ -133,6 +135,7 @@ async def test_pods_are_named_as_missing_while_redis_is_away(board: Dashboard, s
     said(board, now_state("fraud", [row("eu")]))
     answer = await read(await serve(board), "/api/v1/models/fraud/regions/eu/pods")
     assert (answer["pods"], answer["pods_age_seconds"]) == ([], None)
+    assert "Redis" in answer["error"]
 
 
 @pytest.mark.parametrize(
@@ -382,3 +385,23 @@ async def test_when_a_status_changed_last_is_told_and_the_start_is_no_change(boa
     before_us = time.time_ns() // 1000
     said(board, now_state("fraud", [fetching("eu", 10)]))
     assert (await read(client, "/api/v1/verdict"))["fresh"]["changed_us"] >= before_us
+
+
+async def test_a_model_tells_of_its_candidate_with_its_share_by_region(board: Dashboard, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu"), row("us")]))
+    client = await serve(board)
+    assert (await read(client, "/api/v1/models/fraud"))["candidate"] is None
+    regions = (
+        RolloutRegion("eu", 0, 1000, 1000, True, 2, 2, 90, 10, 1, "errors 3 x"),
+        RolloutRegion("us", 1, 0, 0, True),
+    )
+    state = RolloutState(REGISTRY, "fraud", "9", 9, "RUNNING", "canary", 8, 7, 1, regions=regions)
+    board.take(NewsBatch("kafka", Reach.LIVE, rollouts=(SeenRollout(state, time.time_ns() // 1000),)))
+    board.flush()
+    found = (await read(client, "/api/v1/models/fraud"))["candidate"]["state"]
+    assert (found["candidate"], found["control"], found["phase"]) == (8, 7, "RUNNING")
+    assert [(r["region"], r["ceiling"], r["share"], r["cut"]) for r in found["regions"]] == [
+        ("eu", 1000, 1000, "errors 3 x"),
+        ("us", 0, 0, ""),
+    ]
+    assert (await read(client, "/api/v1/verdict"))["verdict"]["status"] == "REFUSED"

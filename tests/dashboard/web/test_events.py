@@ -9,8 +9,9 @@ from typing import Any
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from modelcast.dashboard.dashboard import Dashboard
+from modelcast.dashboard.dashboard import MODELS_SENT, Dashboard
 from modelcast.dashboard.stream import QUEUE_MAX, EventStream
+from modelcast.schemas.states import State
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.web.conftest import said
 
@@ -58,6 +59,36 @@ async def test_who_watches_hears_what_changes(board: Dashboard, serve: Serve) ->
     assert problem["data"]["model"] == "fraud"
     said(board, now_state("fraud", [row("eu"), row("us")]))
     assert (await until(watching, "gone"))["data"] == problem["data"]["id"]
+    watching.close()
+
+
+async def test_a_pair_that_gets_worse_is_the_same_line_and_has_not_recovered(board: Dashboard, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu"), row("us")]))
+    watching = await (await serve(board)).get("/api/v1/events")
+    lines = []
+    failed = fetching("us", 90, state=State.FAILED, error="out of memory")
+    for it in (fetching("us", 70), failed):
+        said(board, now_state("fraud", [row("eu"), it]))
+        lines.append((await until(watching, "problem"))["data"])
+    assert [(each["id"], each["status"]) for each in lines] == [("pair:fraud@us", "LATE"), ("pair:fraud@us", "FAILED")]
+    said(board, now_state("fraud", [row("eu"), row("us")]))
+    kinds = []
+    while (event := await frame(watching))["event"] != "recovered":
+        kinds.append(event["event"])
+    assert kinds.count("gone") == 1
+    assert (event["data"]["id"], event["data"]["status"]) == ("pair:fraud@us", "FAILED")
+    assert event["data"]["recovered_us"] > event["data"]["since_us"] > 0
+    watching.close()
+
+
+async def test_more_models_than_are_named_at_once_are_told_as_any(board: Dashboard, serve: Serve) -> None:
+    names = [f"m{n:03}" for n in range(MODELS_SENT + 1)]
+    said(board, *(now_state(name, [row("eu")]) for name in names))
+    watching = await (await serve(board)).get("/api/v1/events")
+    said(board, *(now_state(name, [fetching("eu", 9)]) for name in names))
+    assert (await until(watching, "models"))["data"] is None
+    said(board, now_state(names[-1], [row("eu")]))
+    assert (await until(watching, "models"))["data"] == [names[-1]]
     watching.close()
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.agents.region.disk import Disk
 from modelcast.consumers.fetch import ArtifactCache, FetchStatus, Link
 from modelcast.deltas.fetch.accelerator import DeltaFetchAccelerator
@@ -17,6 +16,7 @@ from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.records import ModelUpdate
+from modelcast.schemas.region_memory import Held, Memory
 from tests.deltas.fetch.offering import GivenThroughput
 from tests.producers.fakes import Heard
 from tests.support.processes.command_line import CommandLine

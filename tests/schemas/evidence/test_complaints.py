@@ -8,7 +8,8 @@ import pytest
 
 from modelcast.schemas.evidence.counts import Arm, Counts
 from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Plan
-from modelcast.schemas.evidence.verdict import Kind, fold_counts, verdict
+from modelcast.schemas.evidence.kinds import Kind
+from modelcast.schemas.evidence.verdict import fold_counts, verdict
 from tests.bench.gating.rules import mann_whitney_high
 
 SPINNAKER_6278 = ([100.0] * 7 + [1.0] * 3, [1.0] * 10)

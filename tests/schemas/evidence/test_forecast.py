@@ -7,7 +7,8 @@ from modelcast.schemas.errors import UsageError
 from modelcast.schemas.evidence.counts import Arm, Counts
 from modelcast.schemas.evidence.forecast import Forecast, forecast, sentence
 from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
-from modelcast.schemas.evidence.verdict import Kind, add_counts, empty, verdict
+from modelcast.schemas.evidence.kinds import Kind
+from modelcast.schemas.evidence.verdict import add_counts, empty, verdict
 
 ERRORS_ONLY = Plan(gates=(ERRORS,))
 

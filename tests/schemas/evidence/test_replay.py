@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from modelcast.schemas.errors import DecodeError
 from modelcast.schemas.evidence.counts import Arm, Counts
 from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.replay import Evidence, decode_evidence, encode_evidence, replayed
-from modelcast.schemas.evidence.verdict import Kind, fold_counts, verdict
+from modelcast.schemas.evidence.verdict import fold_counts, verdict
 
 
 def evidence(seconds: int = 200) -> Evidence:

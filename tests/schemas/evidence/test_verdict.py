@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.evidence.counts import REQUESTS_MAX, Arm, Counts
 from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
-from modelcast.schemas.evidence.verdict import Kind, Verdict, add_counts, empty, fold_counts, verdict
+from modelcast.schemas.evidence.kinds import Kind
+from modelcast.schemas.evidence.verdict import Verdict, add_counts, empty, fold_counts, verdict
 
 PLAN = Plan()
 ERRORS_ONLY = Plan(gates=(ERRORS,))

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
 from modelcast.schemas.records import ModelAck, PodReport
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import RECORD_SIZE_MAX, Topic, partition_of
 from tests.simulation.convergence import memory_of

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.consumers.pod.admission import fence
 from modelcast.consumers.pod.traffic.tables import KeptTable, admits
 from modelcast.consumers.pod_clients.port import (
@@ -23,6 +22,7 @@ from modelcast.consumers.pod_clients.port import (
 from modelcast.schemas import keys
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import VerificationFailed
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.traffic.table import TrafficTable
 from tests.agents.region.traffic.words import pod_traffic
 from tests.simulation import artifacts

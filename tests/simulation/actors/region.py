@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.events_and_effects import Transfer
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.consumers.fetch import FetchCancelled, FetchStatus
 from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
 from modelcast.schemas.ports import ObjectInfo
+from modelcast.schemas.region_memory import Memory
 from tests.simulation import artifacts
 from tests.simulation.actors.fleet import Fleet
 from tests.simulation.actors.group import Group

@@ -12,7 +12,6 @@ from unittest.mock import patch
 
 from modelcast.agents.region.decider import absorb, absorb_pods, next_effects, step
 from modelcast.agents.region.decider.events_and_effects import Event, LoadBroken, Loaded, LoadRefused, PodRead
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.ownership import liveness
@@ -29,6 +28,7 @@ from modelcast.schemas.log.chain import StatedEntry, chain
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.growing import GrowingSequence
 from modelcast.schemas.ports import ObjectInfo
+from modelcast.schemas.region_memory import Memory
 from tests.simulation import artifacts
 from tests.simulation.actors.origin import DECODED
 from tests.simulation.actors.region import Bucket

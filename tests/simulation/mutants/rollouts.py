@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from modelcast.agents.region.decider import next_effects
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.state_parts import StateParts
 from modelcast.agents.region.traffic.decider import absorb_traffic, shares
+from modelcast.schemas.region_memory import Memory
 from tests.simulation.invariants import CLEAN_IN_TIME, CONVERGES, RESTART_CHANGES_NOTHING
 from tests.simulation.mutants.checks import Mutant
 from tests.simulation.rollout_checks import CONTROL_THERE, CUT_STAYS, GRANTED, NO_WAY_BACK

@@ -14,7 +14,6 @@ from modelcast.agents.region import agent
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.decider import absorb, absorb_pods
 from modelcast.agents.region.decider.events_and_effects import Event, PodsKnown, SaveFailed
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.takeover import Pause, Takeover
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
@@ -23,6 +22,7 @@ from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.region_memory import Memory
 from tests.simulation.comings_and_goings import (
     FLOOD_IS_CHEAP,
     LOADS_ARE_AWAITED,

@@ -1,7 +1,7 @@
 """What must hold in every simulated rollout at every second, and what must have come of it at the end."""
 
+from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.replay import decode_evidence, encode_verdict, replayed
-from modelcast.schemas.evidence.verdict import Kind
 from modelcast.schemas.records import CommandKind, ModelCommand
 from modelcast.schemas.traffic.grant import RolloutPhase
 from tests.simulation.rollouts.world import PLAN, World

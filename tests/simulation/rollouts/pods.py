@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from modelcast.agents.rollout.decider.gathering import Gathered, add_report, nothing_gathered
-from modelcast.schemas.evidence.verdict import Kind, verdict
+from modelcast.schemas.evidence.kinds import Kind
+from modelcast.schemas.evidence.verdict import verdict
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.traffic import table as tables
 from modelcast.schemas.traffic.reports import PodCounts, TrafficReading, VersionCounts

@@ -155,8 +155,8 @@ def _f_twice(patch: pytest.MonkeyPatch) -> None:
     """Who takes over counts again what was counted: it does not ask up to when."""
     restore = gathering.gathered_before
 
-    def forgetful(blank: gathering.Gathered, rows: object) -> gathering.Gathered:
-        found = restore(blank, rows)  # type: ignore[arg-type]
+    def forgetful(blank: gathering.Gathered, rows: object, outcomes: object) -> gathering.Gathered:
+        found = restore(blank, rows, outcomes)  # type: ignore[arg-type]
         return replace(found, evidence=gathering.fold_counts([*rows, *rows], blank.plan))  # type: ignore[misc]
 
     patch.setattr(step, "gathered_before", forgetful)

@@ -3,11 +3,13 @@
 from hypothesis import strategies as st
 
 import modelcast.schemas.probes as p
+import modelcast.schemas.traffic.outcomes as o
 import modelcast.schemas.traffic.reports as t
 from modelcast.schemas import records as r
 from modelcast.schemas import unchanged as u
 from modelcast.schemas.avro.value_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.evidence.gates import OUTCOME_NAME
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, VERSION_MAX
 from modelcast.schemas.states import PodState, State
@@ -26,6 +28,7 @@ times_us = st.integers(0, TIME_US_MAX - 1)
 digests = st.binary(max_size=8).map(sha256_of)
 maybe_digest = st.just("") | digests
 shares = st.integers(0, 10_000)
+outcome_names = st.from_regex(OUTCOME_NAME, fullmatch=True)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 seconds = st.floats(0, allow_nan=False, allow_infinity=False)
 durations = st.dictionaries(text, finite, max_size=4)
@@ -388,6 +391,28 @@ rollout_regions = st.builds(
     heard_at_us=times_us,
     cut=text,
 )
+rollout_outcomes = st.builds(
+    t.RolloutOutcome,
+    name=outcome_names,
+    kind=text,
+    control_count=counts,
+    candidate_count=counts,
+    control_mean=finite,
+    candidate_mean=finite,
+    low=st.none() | finite,
+    high=st.none() | finite,
+)
+observed_outcomes = st.builds(
+    o.ObservedOutcome,
+    model=model_names,
+    name=outcome_names,
+    value=st.floats(-1e12, 1e12),
+    at_us=times_us,
+    id=identity,
+    version=maybe_version,
+    key=text,
+    region=st.just("") | model_names,
+)
 rollout_states = st.builds(
     t.RolloutState,
     registry_id=identity,
@@ -415,9 +440,11 @@ rollout_states = st.builds(
     next=text,
     if_stopped=text,
     evidence=maybe_digest,
+    outcomes=_tuples(rollout_outcomes, 2),
+    outcomes_left_out=text,
 )
 records = st.one_of(
     *(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, version_changes),
     *(dead_letters, statements, probes, probe_answers, probe_states, states_unchanged),
-    *(pod_counts, traffic_readings, rollout_states),
+    *(pod_counts, traffic_readings, rollout_states, observed_outcomes),
 )

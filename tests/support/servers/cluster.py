@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.artifacts.verified import verify_folder
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.local.ports import free_ports
@@ -19,6 +18,7 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import VersionState
+from modelcast.schemas.region_memory import MEMORY_SIZE_MAX, Memory
 from tests.support.any_format import ANY_FORMAT
 from tests.support.network.slow_link import Link, Links
 from tests.support.processes.daemon import Daemon

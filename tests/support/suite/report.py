@@ -18,6 +18,8 @@ from typing import Self
 
 import pytest
 
+SECOND_TRY = "second_try"
+"""The property (``record_property``) by which a test that runs others names one that passed only the second time."""
 SLOWEST_KEPT = 10
 ALONE_SECONDS_MAX = 60.0
 """What one test should take at most, soak aside. A loaded machine takes longer: it is told, and fails nothing."""
@@ -48,6 +50,9 @@ class Report:
         passed = [each.nodeid for each in _tests(stats, "passed") if each.nodeid not in failed]
         self.passed += len(passed)
         self.second_try += [name for name in passed if name in self.failed]
+        self.second_try += [  # of tests that this one ran
+            str(value) for each in _tests(stats, "passed") for name, value in each.user_properties if name == SECOND_TRY
+        ]
         self.failed = [name for name in self.failed if name not in passed and name not in failed] + list(failed)
         seconds = Counter(self.slowest_seconds)
         for each in _tests(stats, "passed", "failed", "error", ""):  # "": setting up and tearing down

@@ -54,6 +54,7 @@ SPREAD = frozenset(
     }
 )
 FIRST = (
+    "infra/monitoring/test_real_faults.py",
     ROAD,
     LOSSES,
     REGION,
@@ -66,10 +67,13 @@ FIRST = (
     "deltas/fetch/test_large_for_real.py",
     "deltas/publish/test_large.py",
     "producers/publish/test_large.py",
-    "consumers/companion/engines/test_kserve.py",
+    "deltas/fetch/test_kill_by_delta.py",
     "consumers/companion/engines/test_mlserver.py",
-    "consumers/companion/engines/test_triton.py",
     "integration/test_walkthroughs.py",
+    "consumers/companion/engines/test_kserve.py",
+    "dashboard/browser/test_accessible.py",
+    "dashboard/browser/test_pages.py",
+    "consumers/companion/engines/test_triton.py",
     "infra/monitoring/test_alerts.py",
     "consumers/fetch/test_kill.py",
     "cli/doctor/test_doctor_for_real.py",

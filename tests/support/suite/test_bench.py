@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import start
+from tests.bench import afternoon, dashboard, start
 from tests.bench.__main__ import not_held
 from tests.bench.serving.pods import promised
+from tests.bench.transfer import download
 
 ROOT = Path(__file__).parents[3]
 STEADY = {"failed": 0, "wrong_version": 0, "p99_ms": 5.0}
@@ -83,3 +84,29 @@ def test_what_a_start_costs_stands_beside_an_empty_python_and_its_promise(
     assert figures["promises"].keys() == {
         f"{name}: at most {most:g} s of processor time" for name, most in start.CPU_SECONDS_MAX.items()
     }
+
+
+def test_the_afternoons_ratio_is_a_promise() -> None:
+    rounds = [{"1 KiB": {"ours": 0.3, "script": 0.2, "ratio": ratio}} for ratio in (1.4, 1.6, 1.7)]
+    found = afternoon.summary(rounds)
+    assert found["1 KiB"]["ratio"] == {"median": 1.6, "min": 1.4, "max": 1.7}
+    promise = "1 KiB: publish() to serving at most 1.5 times what the script takes"
+    assert not_held({"afternoon": found}) == [f"afternoon: {promise}"]
+    assert not_held({"afternoon": afternoon.summary(rounds[:1])}) == []
+
+
+def test_each_aim_of_the_dashboard_is_a_promise_as_far_as_it_was_measured() -> None:
+    measured = {name: {"median": aim} for name, (_, _, aim) in dashboard.AIMS.items() if name != "scrape_ms"}
+    promises = dashboard.promises(measured)
+    assert len(promises) == len(dashboard.AIMS) - 2  # one has no aim, one was not measured
+    assert not_held({"dashboard": {"promises": promises}}) == []
+    worse = dashboard.promises({**measured, "nodes": {"median": 2001.0}})
+    assert not_held({"dashboard": {"promises": worse}}) == ["dashboard: nodes of the document: at most 2000"]
+
+
+def test_a_download_is_held_to_the_aims_of_the_row_that_counts() -> None:
+    missed = {"value": 2.5, "aim": ">= 3", "met": False}
+    figures = {name: {"aims": {"times_boto3": {**missed, "counts": name == "ours"}}} for name in ("ours", "other")}
+    assert not_held({"download": {"promises": download.promises({**figures, "curl": {}})}}) == [
+        "download: ours: times_boto3 >= 3"
+    ]

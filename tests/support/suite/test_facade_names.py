@@ -71,10 +71,13 @@ def test_every_name_of_a_facade_is_used_from_outside_its_package() -> None:
     named = {folder: names for folder, names in facades().items() if folder.as_posix() not in FOR_PROGRAMS}
     assert len(named) > 30, "looked in the wrong place"
     outside: dict[Path, set[str]] = {folder: set() for folder in named}
-    for file, name in uses():
-        for folder in named:
-            if name.startswith(f"{dotted(folder)}.") and not file.is_relative_to(folder):
-                outside[folder].add(name.removeprefix(f"{dotted(folder)}.").partition(".")[0])
+    folders = {dotted(folder): folder for folder in named}
+    for file, name in set(uses()):
+        parts = name.split(".")
+        for end in range(1, len(parts)):
+            folder = folders.get(".".join(parts[:end]))
+            if folder is not None and not file.is_relative_to(folder):
+                outside[folder].add(parts[end])
     unused = {
         str(folder): sorted(names - outside[folder]) for folder, names in named.items() if names - outside[folder]
     }

@@ -1,4 +1,4 @@
-"""CI runs what failed once more, and nothing where pytest broke off."""
+"""CI runs what failed once more, and nothing where pytest broke off; so does a test that runs others."""
 
 import os
 import subprocess
@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.suite.report import SECOND_TRY, Report
+from tests.support.suite.second_try import Tries, run_twice
 
 ROOT = Path(__file__).parents[3]
 TWICE = ROOT / ".ci" / "twice"
@@ -62,3 +65,43 @@ def test_a_run_that_breaks_off_fails_whatever_failed_before(tmp_path: Path, test
     done, runs = twice(tmp_path, FAILS + tests)
     assert (done.returncode, runs) == (1, 1), done.stdout + done.stderr
     assert f"make test-all: pytest ended with {status}, not because tests failed" in done.stderr
+
+
+def both_tries(folder: Path, tests: str) -> Tries:
+    """Of these tests, by this tree's conftest, which keeps the report."""
+    file = folder / "test_sample.py"
+    file.write_text(tests)
+    options = ("-q", "-p", "tests.conftest", "-o", f"cache_dir={folder / 'cache'}", f"--rootdir={folder}", str(file))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    return run_twice(options, ("-n", "1"), folder, env=env, seconds=120)
+
+
+def test_a_test_that_runs_others_names_what_passed_the_second_time(tmp_path: Path) -> None:
+    tries = both_tries(tmp_path, UNSTEADY + "\ndef test_that_passes():\n    pass\n")
+    assert (tries.status, len(tries.printed)) == (0, 2), tries.printed
+    assert "1 passed, 1 deselected" in tries.printed[1]
+    (name,) = tries.report.second_try
+    assert name.endswith("test_sample.py::test_that_passes_the_second_time")
+    found = Report()
+    found.take_in({"passed": [passed("tests/runs_others.py::test_all", (SECOND_TRY, f"in a copy: {name}"))]})
+    assert found.second_try == [f"in a copy: {name}"]
+
+
+def test_a_test_that_runs_others_names_what_failed_twice(tmp_path: Path) -> None:
+    tries = both_tries(tmp_path, FAILS)
+    assert (tries.status, len(tries.printed)) == (1, 2)
+    assert [name.rpartition("::")[2] for name in tries.report.failed] == ["test_that_fails"]
+
+
+def test_a_run_of_others_that_breaks_off_is_not_repeated(tmp_path: Path) -> None:
+    tries = both_tries(tmp_path, INTERRUPTED)
+    assert (tries.status, len(tries.printed)) == (2, 1)
+
+
+def test_ci_does_not_repeat_the_lane_that_repeats_by_itself() -> None:
+    lanes = [line.split() for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("lane ")]
+    assert [line[1] for line in lanes if "test-without-deltas" in line] == ["make"]
+
+
+def passed(name: str, *properties: tuple[str, object]) -> pytest.TestReport:
+    return pytest.TestReport(name, ("f", 1, name), {}, "passed", None, "call", user_properties=properties)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, PodView, Rollover
-from modelcast.agents.region.decider.memory import Halt
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.rollover.decide import decide
 from modelcast.agents.region.decider.rollover.pod_facts import Decision, Need, PodFacts
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
+from modelcast.schemas.region_memory import Halt
 
 BLAMELESS = frozenset({"stale", "conflict", "superseded", "artifact_missing"})
 """Codes of failures that say nothing about the rollover: whose orders count, or what a cache has lost."""

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.memory import Cut
 from modelcast.agents.region.guard.judge import GuardEvidence
 from modelcast.agents.region.traffic.decider.knowledge import (
     NEVER,
@@ -28,6 +27,7 @@ from modelcast.agents.region.traffic.decider.knowledge import (
 from modelcast.agents.region.traffic.decider.shares import ends_cut, falls_when_blind, is_cut, is_silent, with_allowed
 from modelcast.consumers.pod_clients.port import PodTraffic
 from modelcast.schemas.backoff import backoff_seconds
+from modelcast.schemas.region_memory import Cut
 from modelcast.schemas.traffic.reports import PodCounts
 
 REASON_CHARS_MAX = 300

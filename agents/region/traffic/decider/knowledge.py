@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelcast.agents.region.decider.memory import Cut
 from modelcast.agents.region.guard.judge import GuardEvidence
 from modelcast.consumers.pod_clients.port import PodTraffic
+from modelcast.schemas.region_memory import Cut
 from modelcast.schemas.traffic.grant import TrafficGrant
 from modelcast.schemas.traffic.reports import PodCounts, TrafficReading
 from modelcast.schemas.traffic.table import Authority, TrafficTable

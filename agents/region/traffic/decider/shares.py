@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.memory import Cut
 from modelcast.agents.region.traffic.decider.knowledge import Instant, PodShares, RegionTraffic
 from modelcast.schemas.evidence.counts import SHARES
+from modelcast.schemas.region_memory import Cut
 from modelcast.schemas.traffic.grant import RolloutPhase, TrafficGrant
 from modelcast.schemas.traffic.reports import TrafficReading
 from modelcast.schemas.traffic.steps_and_gates import Blind

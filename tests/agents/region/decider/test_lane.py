@@ -20,10 +20,10 @@ from modelcast.agents.region.decider.events_and_effects import (
     Unloaded,
 )
 from modelcast.agents.region.decider.lane import is_over
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadOrder
 from modelcast.schemas.records import Activation, CommandKind
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.states import State
 from modelcast.schemas.text.amounts import Amount
 from modelcast.schemas.traffic.steps_and_gates import CANARY

@@ -12,8 +12,8 @@ from modelcast.agents.region.decider.events_and_effects import (
     Saved,
     Tick,
 )
-from modelcast.agents.region.decider.memory import Quarantine
 from modelcast.schemas.records import Activation, CommandKind
+from modelcast.schemas.region_memory import Quarantine
 from modelcast.schemas.states import State
 from tests.agents.region.words import REGION, Log, Region, digest, memory_of, reading, serving
 

@@ -14,9 +14,9 @@ from modelcast.agents.region.decider.events_and_effects import (
     Refold,
     Save,
 )
-from modelcast.agents.region.decider.memory import Contradiction, Memory
 from modelcast.agents.region.decider.snapshots import snapshot
 from modelcast.schemas.records import CommandKind, CommandTarget, LogPosition, ModelCommand
+from modelcast.schemas.region_memory import Contradiction, Memory
 from tests.agents.region.words import MODEL, REGISTRY, Log, Region, memory_of, reading, serving
 
 PINNED = Log().publish(1).publish(2).say(CommandKind.PIN, 1)

@@ -17,9 +17,9 @@ from modelcast.agents.region.decider.events_and_effects import (
     Refold,
     Tick,
 )
-from modelcast.agents.region.decider.memory import Quarantine
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, Proof
 from modelcast.schemas.records import CommandKind
+from modelcast.schemas.region_memory import Quarantine
 from modelcast.schemas.states import PodState, State
 from tests.agents.region.words import Log, Region, digest, memory_of, reading, serving
 

@@ -38,13 +38,13 @@ from modelcast.agents.region.decider.events_and_effects import (
     Transfer,
     Unloaded,
 )
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.step import step
 from modelcast.consumers.pod_clients.port import LANES, LoadOrder, PodReading
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Activation, CommandKind
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.states import State
 from tests.agents.region.rollout_words import RolloutLog
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of

@@ -11,8 +11,8 @@ from modelcast.agents.region.decider.events_and_effects import (
     LoadRefused,
     PodRead,
 )
-from modelcast.agents.region.decider.memory import Held, Memory, Quarantine
 from modelcast.schemas.records import CommandKind
+from modelcast.schemas.region_memory import Held, Memory, Quarantine
 from modelcast.schemas.states import State
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, Region, digest, reading, serving
 

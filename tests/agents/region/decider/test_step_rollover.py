@@ -17,10 +17,10 @@ from modelcast.agents.region.decider.events_and_effects import (
     Save,
     Tick,
 )
-from modelcast.agents.region.decider.memory import Halt, Memory
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.agents.region.decider.snapshots import snapshot
 from modelcast.schemas.records import CommandKind, ModelAck
+from modelcast.schemas.region_memory import Halt, Memory
 from modelcast.schemas.states import State
 from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.words import EAGER, Log, Region, digest, memory_of, reading

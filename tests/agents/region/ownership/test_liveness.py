@@ -2,7 +2,6 @@
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.liveness import (
     DOUBT_SECONDS,
     RECENT_SECONDS,
@@ -15,6 +14,7 @@ from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
 from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.ports import ObjectInfo, StoredObject
+from modelcast.schemas.region_memory import Memory
 
 
 class Clock:

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
 from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ContentError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo
+from modelcast.schemas.region_memory import Memory
 
 KEY = keys.region_state("fraud")
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.decider.memory import CandidatePart, Cut, Held, Memory
 from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
 from modelcast.agents.region.ownership.state_parts import CandidateState, StateParts, StateTurn
 from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo
+from modelcast.schemas.region_memory import CandidatePart, Cut, Held, Memory
 from tests.agents.region.words import MODEL, REGION, REGISTRY, digest
 
 HELD = Held(3, 2, digest(2), "manifests/2", 10)

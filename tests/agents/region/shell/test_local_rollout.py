@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.agents.region.traffic.decider.knowledge import TrafficPace
@@ -16,6 +15,7 @@ from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode
 from modelcast.schemas.records import CommandKind, LogPosition
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic
 from modelcast.schemas.traffic.reports import PodCounts, TrafficReading

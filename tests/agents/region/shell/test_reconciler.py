@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from modelcast.agents.region.decider.events_and_effects import PodsKnown, Transfer
-from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas import keys
 from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
+from modelcast.schemas.region_memory import Memory
 from modelcast.schemas.states import State
 from tests.agents.region.scene import SOON, PodInMemory, Scene
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of

@@ -6,8 +6,8 @@ import pytest
 
 from modelcast.agents.rollout.decider import facts
 from modelcast.agents.rollout.decider.entries import command_of
+from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.replay import decode_evidence, encode_verdict, replayed
-from modelcast.schemas.evidence.verdict import Kind
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget
 from modelcast.schemas.traffic.grant import RolloutPhase
 from modelcast.schemas.traffic.steps_and_gates import (

@@ -5,6 +5,7 @@ The servers here are scripted, for what real ones do only on demand; conformance
 
 import json
 import math
+import shutil
 import struct
 from collections.abc import AsyncIterator
 from functools import partial
@@ -148,7 +149,7 @@ class ByGrpc(Script, service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
         config = json.loads(request.parameters["config"].string_param)
-        (version,) = config["version_policy"]["specific"]["versions"]
+        version = int(*config["version_policy"]["specific"]["versions"])
         files = {key for key in request.parameters if key != "config"}
         placed = {f"file:{p.relative_to(self.repository / 'adder')}" for p in self.repository.glob("adder/*/*")}
         assert {f"file:{version}/model.onnx"} <= (files or placed)  # nothing else could be loaded
@@ -171,7 +172,8 @@ class ByGrpc(Script, service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
 
     async def ModelConfig(self, request: Any, _: Any) -> Any:
         answer = service_pb2.ModelConfigResponse()
-        answer.config.parameters["modelcast_digest"].string_value = self.in_memory[request.name][1]
+        version, answer.config.parameters["modelcast_digest"].string_value = self.in_memory[request.name]
+        answer.config.version_policy.specific.versions.append(version)
         return answer
 
     async def ModelInfer(self, request: Any, _: Any) -> Any:
@@ -263,6 +265,36 @@ async def test_a_companion_that_was_restarted_meanwhile_brings_it_back_too(
     server.answers[2] = 7.0
     await refused(await make(), 2, tmp_path)
     assert server.in_memory == {"adder": (1, version_of(1).digest)}
+
+
+@pytest.mark.parametrize("kind", ["mlserver", "kserve", "triton"])
+async def test_a_restarted_companion_keeps_the_folder_of_what_serves_and_brings_it_back_without_the_artifact(
+    server: Script, make: Any, tmp_path: Path
+) -> None:
+    await swapped(await make(), 1, tmp_path)
+    shutil.rmtree(tmp_path / "cache" / version_of(1).digest[7:])
+    engine = await make()
+    server.answers[2] = 7.0
+    await refused(engine, 2, tmp_path)
+    assert server.in_memory == {"adder": (1, version_of(1).digest)}
+    await swapped(engine, 3, tmp_path)
+    assert {folder.name for folder in server.repository.glob("adder/[0-9]*")} == {"1", "3"}
+
+
+@pytest.mark.parametrize("kind", ["triton"])
+async def test_other_bytes_under_the_number_of_what_serves_are_not_loaded_as_those_that_did(
+    server: Script, make: Any, tmp_path: Path
+) -> None:
+    engine = await make()
+    await swapped(engine, 1, tmp_path)
+    other = Artifact({**version_of(1).files, "model.onnx": b"other graph"})
+    other.put(tmp_path / "cache")
+    server.answers[1] = 7.0
+    await engine.prepare(order(other, 1))
+    with pytest.raises(LoadFailed):
+        await engine.swap(order(other, 1))
+    assert server.in_memory == {"adder": (1, version_of(1).digest)}
+    assert (server.repository / "adder/1/model.onnx").read_bytes() == b"graph"
 
 
 async def test_a_first_version_that_answers_otherwise_is_let_go(server: Script, make: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,8 @@ class Version:
     def infer(self, part: int, body: bytes, json_size_bytes: int, looks: bool = False) -> tuple[int, int, bytes]:
         if body == b"slow":
             assert self.go.wait(WAIT_SECONDS_MAX)
+        if body == b"late":
+            time.sleep(1.2 * answering.QUICK_SECONDS)
         return 200, json_size_bytes, body * (100_000 if body == b"large" else 1)
 
 
@@ -32,9 +35,9 @@ class Front:
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(WAIT_SECONDS_MAX)
         self.version, self._reader, self._sent = version, FrameReader(self.socket), 0
-        worker = Answering(theirs, FrameReader(theirs), version)  # type: ignore[arg-type]
+        self.worker = Answering(theirs, FrameReader(theirs), version)  # type: ignore[arg-type]
         for _ in range(2):
-            threading.Thread(target=worker.run, daemon=True).start()
+            threading.Thread(target=self.worker.run, daemon=True).start()
 
     def send(self, *bodies: bytes) -> None:
         frames = []
@@ -79,6 +82,14 @@ def test_a_single_answer_is_sent_at_once(front: Front) -> None:
     for _ in range(20):
         front.send(b"alone")
         assert front.answer().body == b"alone"
+
+
+def test_one_answer_that_was_interrupted_does_not_make_a_model_slow_but_two_do(front: Front) -> None:
+    front.warmed()
+    for quick in (True, False):
+        front.send(b"late")
+        front.answer()
+        assert (front.worker._quick >= QUICK_ANSWERS) is quick
 
 
 def test_a_slow_answer_keeps_no_other_waiting(front: Front) -> None:

@@ -36,7 +36,7 @@ with Publisher.from_env() as publisher, Commander.from_env() as commander:
         open("weights.txt", "w").write(str(number % 2))
         publisher.publish("trained", "weights.txt", placement="nowhere")
         commander.reload("trained")
-        time.sleep(3)
+        time.sleep(10)
 """
 """A training job that publishes and commands again and again, and shows its metrics."""
 
@@ -86,12 +86,21 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         "MODELCAST_DASHBOARD__LATE_SECONDS": str(LATE_SECONDS),
         "MODELCAST_KAFKA__TIMEOUT_SECONDS": "10",
         "MODELCAST_TRACKER__ANNOUNCE_SECONDS": "2",
+        "MODELCAST_TRACKER__PROBE_SECONDS": "2",
+        "MODELCAST_REGIONS__AP__RECONCILE_SECONDS": "3",
         "MODELCAST_REGIONS__AP__ROLLOVER": json.dumps({"stop_after_failures": 1}),
         "MODELCAST_REGIONS__AP__FLEET": json.dumps([{"discover": {"by": "file", "path": str(discovered)}}]),
     }
     with ExitStack() as ending:
         stack = ending.enter_context(
-            LocalStack.start(folder / "stack", regions=REGIONS, pods_per_region=1, extra_env=env, service=ForkedService)
+            LocalStack.start(
+                folder / "stack",
+                regions=REGIONS,
+                pods_per_region=1,
+                extra_env=env,
+                service=ForkedService,
+                rollouts=True,
+            )
         )
         daemons = [service.daemon for service in stack.services.values() if isinstance(service, DaemonService)]
         (port,) = free_ports(1)

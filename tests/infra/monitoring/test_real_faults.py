@@ -4,26 +4,32 @@ The rules are scaled (``scaling.py``): half as slow on the normal day, a twentie
 What takes hours however it is scaled, or can't be brought about from outside, is left to promtool (``faults.py``).
 """
 
-import os
 import shlex
-import shutil
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from modelcast.infra.kafka.client import make_producer
-from modelcast.infra.local.layout import ORIGIN_BUCKET, inherited_env
-from modelcast.infra.local.servers.s3 import client_for
+from modelcast.infra.local.layout import inherited_env
 from modelcast.infra.settings import KafkaSettings, Settings
-from modelcast.schemas.keys import REGISTRY_ID
 from modelcast.schemas.topics import Topic
+from tests.infra.monitoring.breaking import asked, damage_origin, filling, reading_as, unreadable_id, with_the_bucket_of
 from tests.infra.monitoring.conftest import REGIONS, Scraped, rules
-from tests.infra.monitoring.faults import AT_ONCE, FILLING, LONGER, SILENCE, UNREAD, WITHOUT_DAEMONS, WITHOUT_KAFKA
+from tests.infra.monitoring.faults import (
+    AT_ONCE,
+    CUT,
+    DEAF,
+    FILLING,
+    LONGER,
+    SILENCE,
+    TAKEN,
+    UNREAD,
+    WITHOUT_DAEMONS,
+    WITHOUT_KAFKA,
+)
 from tests.infra.monitoring.test_grafana import queries
 from tests.support.processes.command_line import SECONDS_MAX, CommandLine, pods_of, predicts
 from tests.support.processes.forked import run_command
@@ -41,47 +47,12 @@ def modelcast(scraped: Scraped, tmp_path: Path) -> CommandLine:
     return CommandLine(scraped.stack.env, tmp_path)
 
 
-def damage_origin(scraped: Scraped, model: str, version: int, modelcast: CommandLine) -> None:
-    """Have other bytes in the place of a version's."""
-    s3 = client_for(scraped.stack.env["MODELCAST_STORES__ORIGIN__ENDPOINT_URL"])
-    for each in modelcast("inspect", f"{model}/{version}", "-o", "json").json["files"]:
-        key = f"blobs/sha256/{each['digest'].removeprefix('sha256:')}"
-        size = s3.head_object(Bucket=ORIGIN_BUCKET, Key=key)["ContentLength"]
-        s3.put_object(Bucket=ORIGIN_BUCKET, Key=key, Body=bytes(size))
-
-
-@contextmanager
-def filling(folder: Path) -> Iterator[None]:
-    """A file that grows by a share of what is free every few seconds."""
-    over, path = threading.Event(), folder / "growing"
-
-    def grow() -> None:
-        with path.open("wb") as file:
-            while not over.wait(3):
-                os.posix_fallocate(
-                    file.fileno(), os.fstat(file.fileno()).st_size, shutil.disk_usage(folder).free // 120
-                )
-
-    growing = threading.Thread(target=grow)
-    growing.start()
+def serves_first(pods: Sequence[str], models: Sequence[str]) -> bool:
+    """Whether every pod serves the first version of every model."""
     try:
-        yield
-    finally:
-        over.set()
-        growing.join()
-        path.unlink()
-
-
-@contextmanager
-def unreadable_id(scraped: Scraped) -> Iterator[None]:
-    """The registry's id is damaged for a while."""
-    s3 = client_for(scraped.stack.env["MODELCAST_STORES__ORIGIN__ENDPOINT_URL"])
-    before = s3.get_object(Bucket=ORIGIN_BUCKET, Key=REGISTRY_ID)["Body"].read()
-    s3.put_object(Bucket=ORIGIN_BUCKET, Key=REGISTRY_ID, Body=b"{")
-    try:
-        yield
-    finally:
-        s3.put_object(Bucket=ORIGIN_BUCKET, Key=REGISTRY_ID, Body=before)
+        return {predicts(pod, model)[0] for pod in pods for model in models} == {1}
+    except OSError:
+        return False  # one is not there yet
 
 
 def typed(modelcast: CommandLine, command: str) -> int:
@@ -107,16 +78,28 @@ def test_a_normal_day_is_quiet(scraped: Scraped, modelcast: CommandLine) -> None
         scraped.restart(name)
     modelcast("publish", "fraud", modelcast.model(3), "--wait")
     until(lambda: {predicts(pod, "fraud")[0] for pod in pods} == {3}, "all serve the third")
+    # A rollout that is ended, and one that goes through; a worker that dies, and another that takes its models over.
+    modelcast("publish", "fraud", modelcast.model(4), "--activation", "staged")
+    modelcast("rollout", "start", "fraud/4", "--steps", "50,100", "--yes", "--reason", "a trial")
+    modelcast("rollout", "abort", "fraud", "--yes", "--reason", "later")
+    modelcast("rollout", "start", "fraud/4", "--steps", "50,100", "--yes", "--reason", "a trial")
+    scraped.daemon("region-us").child.kill()
+    scraped.restart("region-us")
+    with asked(pods, "fraud"):
+        until(lambda: {predicts(pod, "fraud")[0] for pod in pods} & {4}, "users meet the fourth")
+    modelcast("rollout", "promote", "fraud", "--yes", "--reason", "it is well")
+    until(lambda: {predicts(pod, "fraud")[0] for pod in pods} == {4}, "all serve the fourth", 60)
     until(scraped.prometheus.up, "everything is scraped again")
     assert scraped.prometheus.fired() == set()
 
 
 def test_every_alert_fires_in_a_real_fault_and_every_panel_answers(scraped: Scraped, modelcast: CommandLine) -> None:
     prometheus, began = scraped.prometheus, time.monotonic()
-    for model in ("damaged", "stuck", "pinned", "alarmed"):
-        modelcast("publish", model, modelcast.model(1), "--wait")
-    assert {predicts(pod, "damaged")[0] for pod in pods_of(scraped.stack.env)} == {1}
-    prometheus.use(rules(1 / 20, HeldLong=1 / 20_000))
+    pods, models = pods_of(scraped.stack.env), ("tried", "damaged", "stuck", "pinned", "alarmed")
+    for model in models:
+        modelcast("publish", model, modelcast.model(1))
+    until(lambda: serves_first(pods, models), "all of them serve", 120)
+    prometheus.use(rules(1 / 20, HeldLong=1 / 20_000, OwnerFlapping=1 / 10))
 
     def fired() -> set[str]:
         return prometheus.fired(f"{int(time.monotonic() - began) + 1}s")
@@ -124,6 +107,11 @@ def test_every_alert_fires_in_a_real_fault_and_every_panel_answers(scraped: Scra
     def wait_for(*names: str, seconds: float = 90) -> None:
         until(lambda: set(names) <= fired(), lambda: f"{sorted(set(names) - fired())} did not fire", seconds, every=0.5)
 
+    # A candidate that answers nonsense, and users that meet it.
+    modelcast("publish", "tried", modelcast.model(float("nan")), "--activation", "staged")
+    modelcast("rollout", "start", "tried/2", "--steps", "50,100", "--yes", "--reason", "a trial")
+    with asked(pods, "tried"):
+        wait_for(*CUT)
     # A fleet whose file is gone when its region starts; bytes that change in the origin before they are fetched.
     scraped.discovered.unlink()
     scraped.restart("region-ap")
@@ -155,15 +143,16 @@ def test_every_alert_fires_in_a_real_fault_and_every_panel_answers(scraped: Scra
     for model in ("stuck", "fraud"):
         modelcast("publish", model, modelcast.model(6))
     wait_for(*SILENCE)
-    until(
-        lambda: scraped.alertmanager.states().get("RegionSilent") == {"suppressed"},
-        lambda: f"one message for many silent regions: {scraped.alertmanager.states()}",
-        60,
-    )
-    assert "active" in scraped.alertmanager.states()["ManyRegionsSilent"]
+    assert "ManyRegionsSilent" not in fired(), "one of three"
+    until(lambda: "active" in scraped.alertmanager.states().get("RegionSilent", ()), "somebody is told which", 60)
+    with with_the_bucket_of(scraped, "ap"):
+        wait_for(*TAKEN)
+    with reading_as(scraped, "ap"):
+        wait_for(*DEAF)
+        assert prometheus.query('ALERTS{alertname="ProbeLost",region="ap"}')
     with filling(modelcast.folder):
         wait_for(*FILLING)
-    wait_for(*LONGER, seconds=200)
+    wait_for(*LONGER, seconds=300)
     for command in prometheus.commands():
         assert typed(modelcast, command) in {0, 1, 6}, command  # 1, 6: doctor has found what is wrong
     empty = {what: expr for what, expr in queries(model="fraud", region="us").items() if not prometheus.query(expr)}
@@ -179,6 +168,12 @@ def test_every_alert_fires_in_a_real_fault_and_every_panel_answers(scraped: Scra
     scraped.signal("kafka", signal.SIGSTOP)
     modelcast("publish", "churn", modelcast.model(7), code=7, MODELCAST_KAFKA__TIMEOUT_SECONDS="5")
     wait_for(*WITHOUT_KAFKA, seconds=180)
+    until(
+        lambda: scraped.alertmanager.states().get("RegionSilent") == {"suppressed"},
+        lambda: f"one message for many silent regions: {scraped.alertmanager.states()}",
+        60,
+    )
+    assert scraped.alertmanager.states()["ManyRegionsSilent"] == {"active"}
     scraped.daemon("tracker").child.kill()
     scraped.daemon("dashboard").child.kill()
     wait_for(*WITHOUT_DAEMONS)

@@ -73,7 +73,9 @@ ONE_THING = {
     ),
 }
 """Words that name one thing each, what that is, and where modules, classes, functions and constants may have them."""
-_METRICS = {"Counter", "Gauge", "Histogram", "Summary", "Shown", "GaugeMetricFamily", "CounterMetricFamily"}
+_METRICS = {"Counter", "Gauge", "Histogram", "Summary", "Shown", "InferenceCounts"} | {
+    f"{kind}MetricFamily" for kind in ("Counter", "Gauge", "Histogram")
+}
 
 
 def sources() -> Iterator[Path]:
@@ -115,19 +117,33 @@ def metric_calls() -> tuple[tuple[str, tuple[str, ...]], ...]:
 def _metric_calls() -> Iterator[tuple[str, tuple[str, ...]]]:
     for path in sources():
         text = path.read_text()
-        if "prometheus" not in text and "Shown(" not in text:
+        if "prometheus" not in text and "Shown(" not in text and "InferenceCounts(" not in text:
             continue
         for node in ast.walk(ast.parse(text)):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in _METRICS
-                and node.args
-            ):
-                given = [node.args[2]] if len(node.args) > 2 else []
-                given += [k.value for k in node.keywords if k.arg in {"labels", "labelnames"}]
-                labels = [ast.literal_eval(each) for each in given if isinstance(each, ast.Tuple | ast.List)]
-                yield ast.literal_eval(node.args[0]), tuple(labels[0]) if labels else ()
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in _METRICS:
+                continue
+            given = [node.args[2]] if len(node.args) > 2 else []
+            given += [k.value for k in node.keywords if k.arg in {"labels", "labelnames"}]
+            labels = [ast.literal_eval(each) for each in given if isinstance(each, ast.Tuple | ast.List)]
+            for name in _names_in(node):
+                yield name, tuple(labels[0]) if labels else ()
+
+
+def _names_in(call: ast.Call) -> list[str]:
+    """The names that a declaration gives: one, or each of several pairs of name and meaning.
+
+    Where the pair is handed in (``*pair``), its name stands where it is given; its labels are told under "".
+    """
+    match call.args:
+        case []:
+            return []
+        case [ast.Starred(), *_]:
+            return [""]
+        case [ast.Tuple(), *_]:
+            return [ast.literal_eval(each.elts[0]) for each in call.args if isinstance(each, ast.Tuple)]
+        case [first, *_]:
+            return [ast.literal_eval(first)]
+    return []
 
 
 def settings_keys(section: type[BaseModel], before: str = "") -> Iterator[str]:

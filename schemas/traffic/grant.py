@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from modelcast.schemas.records import ModelUpdate
-from modelcast.schemas.traffic.steps_and_gates import RolloutPlan
+from modelcast.schemas.traffic.steps_and_gates import RolloutPlan, Strategy
 
 
 class RolloutPhase(StrEnum):
@@ -65,6 +65,11 @@ class TrafficGrant:
     def serves_candidate(self) -> bool:
         """Whether the candidate may answer requests."""
         return self.phase in ACTIVE and self.ceiling > 0
+
+    @property
+    def copies_to_candidate(self) -> bool:
+        """Whether the candidate may get copies of requests, and answer none."""
+        return self.phase in ACTIVE and self.plan.strategy is Strategy.SHADOW
 
     @property
     def keeps_candidate(self) -> bool:

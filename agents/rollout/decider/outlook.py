@@ -68,6 +68,8 @@ def look_ahead(
         )
 
     def outlook(why: str, then: str, do: ClaimEntry | None = None, *, stops: bool = False) -> Outlook:
+        if rollout.plan.strategy is Strategy.SHADOW:
+            why = f"{why}; {_copies_text(state)}"
         return Outlook(found, position, blind, do, stops, why, then)
 
     ends = _ending(state, rollout, found, now)
@@ -155,6 +157,17 @@ def _heard(state: ControllerState, region: str) -> HeardReading | None:
     """The region's newest reading about this rollout."""
     heard = state.readings.get(region)
     return heard if heard is not None and heard.reading.rollout == state.rollout else None
+
+
+def _copies_text(state: ControllerState) -> str:
+    """How many copies the candidate has answered as the control did, by what pods counted since they started."""
+    digest = state.gathered.candidate_digest if state.gathered is not None else ""
+    found = [v for pod in state.counts.values() for v in pod.versions if v.manifest_digest == digest]
+    alike, otherwise = sum(v.shadow_agree for v in found), sum(v.shadow_differ for v in found)
+    if not alike + otherwise:
+        return "no copy was answered yet"
+    part = 100 * otherwise / (alike + otherwise)
+    return f"{part:.2g} % of {number(alike + otherwise)} copies were answered otherwise than by the control, or not"
 
 
 def _not_servable(state: ControllerState, grants: Mapping[str, TrafficGrant]) -> str:

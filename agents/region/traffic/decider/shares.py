@@ -31,9 +31,11 @@ def table_for_pods(traffic: RegionTraffic) -> TrafficTable | None:
 
 
 def may_serve(traffic: RegionTraffic) -> bool:
-    """Whether the log lets the table's candidate answer requests here."""
+    """Whether the log lets the table's candidate meet requests here, be it copies of them."""
     table, grant = traffic.table, traffic.grant
-    return table is not None and grant is not None and grant.rollout == table.rollout and grant.serves_candidate
+    if table is None or grant is None or grant.rollout != table.rollout:
+        return False
+    return grant.serves_candidate or grant.copies_to_candidate
 
 
 def with_allowed(traffic: RegionTraffic) -> RegionTraffic:

@@ -21,10 +21,13 @@ from modelcast.agents.region.traffic.decider.knowledge import (
     TimePassed,
 )
 from modelcast.agents.region.traffic.decider.step_traffic import is_quiet, wakes_at
+from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.records import CommandKind
-from modelcast.schemas.traffic.steps_and_gates import CANARY, Blind
+from modelcast.schemas.traffic.steps_and_gates import CANARY, SHADOW, Blind
+from modelcast.schemas.traffic.table import TrafficArm
 from tests.agents.region.rollout_words import RolloutLog
 from tests.agents.region.traffic.words import Divided, cut_off, cuts, table
+from tests.agents.region.words import digest
 
 BLIND_FALLS = replace(CANARY, blind=Blind.ZERO)
 
@@ -325,3 +328,16 @@ def test_reports_are_numbered_and_repeated() -> None:
     sent = [effect for effect in region.goes_on(5.1) if isinstance(effect, SendReading)]
     assert sent
     assert sent[-1].reading.sequence > first
+
+
+def test_a_shadow_gets_copies_although_it_is_granted_no_answer_and_none_once_it_is_over() -> None:
+    region = Divided("a", log=RolloutLog().start(plan=SHADOW))
+    copying = replace(table(0, generation=3), shadow=TrafficArm(2, digest(2), SHARES))
+    region.puts(copying)
+    assert region.pods["a"].table == copying
+    region.log.abort()
+    region.folds()
+    region.goes_on(1.0)
+    given = region.pods["a"].table
+    assert given is not None
+    assert (given.share, given.shadow) == (0, None)

@@ -428,3 +428,15 @@ def test_a_switch_that_is_held_before_its_instant_does_not_happen_then() -> None
     made.answer()
     assert made.state.table is not None
     assert made.state.table.share == 10_000
+
+
+def test_a_shadow_says_how_many_copies_were_answered_otherwise() -> None:
+    made = bench(replace(SHADOW, steps=(PlanStep(0, 5),)))
+    made.seconds_pass(2)
+    assert made.state.published is not None
+    assert "no copy was answered yet" in made.state.published.why
+    counts = made._counts("eu")
+    of_candidate = replace(counts.versions[1], shadow_agree=9_700, shadow_differ=300)
+    made.tell(facts.CountsHeard(replace(counts, sequence=10**6, versions=(counts.versions[0], of_candidate))))
+    made.seconds_pass(2)
+    assert "3 % of 10,000 copies were answered otherwise" in made.state.published.why

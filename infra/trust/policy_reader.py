@@ -4,6 +4,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from modelcast.infra.trust.policy_files import FILE_SIZE_MAX, policy_of
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.errors import NotFound, VerificationFailed
+from modelcast.schemas.errors import NotFound, TransportError, VerificationFailed
 from modelcast.schemas.log.statements import Trust
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.trust.policy import faults
@@ -54,8 +55,11 @@ class PolicyReader:
             StoreUnavailable: the store can't be asked, and no policy was read before.
         """
         with self._lock:
-            if self._trust is None or time.monotonic() - self._read_at > REFRESH_SECONDS:
+            if self._trust is None:
                 self._trust = self._refreshed()
+            elif time.monotonic() - self._read_at > REFRESH_SECONDS:
+                with suppress(TransportError):  # what was read a while ago still binds, until the store answers
+                    self._trust = self._refreshed()
             return self._trust
 
     def renewed(self, than: Trust) -> Trust | None:

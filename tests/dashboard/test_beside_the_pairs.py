@@ -1,7 +1,9 @@
 """Consumer groups, probes, dead letters and candidates: what no pair tells of ends "Nothing is wrong"."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -117,14 +119,14 @@ def probes(lost_today: int, answered_seconds_ago: float, sent_seconds_ago: float
 @pytest.mark.parametrize(
     ("batch", "lines"),
     [
-        (probes(3, 400), 1),
-        (probes(3, 40), 0),  # the newest one is waited for
-        (probes(0, 400), 0),  # the tracker slept: none was lost
-        (probes(3, 4000, sent_seconds_ago=3600), 0),  # none is sent any more
+        (partial(probes, 3, 400), 1),
+        (partial(probes, 3, 40), 0),  # the newest one is waited for
+        (partial(probes, 0, 400), 0),  # the tracker slept: none was lost
+        (partial(probes, 3, 4000, sent_seconds_ago=3600), 0),  # none is sent any more
     ],
 )
-def test_a_region_that_is_heard_and_answers_no_probe_is_told(batch: NewsBatch, lines: int) -> None:
-    board = board_of(batch)
+def test_a_region_that_is_heard_and_answers_no_probe_is_told(batch: Callable[[], NewsBatch], lines: int) -> None:
+    board = board_of(batch())
     assert [(p.cause, p.region, p.status) for p in board.problems] == [("probe", "eu", Status.STALLED)] * lines
     assert (board.verdict.sentence == WELL) is not bool(lines)
 
@@ -161,18 +163,18 @@ def rollout(phase: str, cut: str = "", seconds_ago: float = 1.0, registry_id: st
 @pytest.mark.parametrize(
     ("batch", "status", "part"),
     [
-        (rollout("RUNNING", cut="errors 3 x"), Status.REFUSED, "fraud/8: cut off in eu: errors 3 x"),
-        (rollout("HELD"), Status.HELD, "fraud/8: its rollout is held: waits for evidence"),
-        (rollout("RUNNING", seconds_ago=120), Status.STALLED, "no controller has reported"),
-        (rollout("RUNNING"), Status.OK, WELL),
-        (rollout("ABORTED", cut="errors 3 x", seconds_ago=900), Status.OK, WELL),
-        (rollout("HELD", registry_id="another"), Status.OK, WELL),
+        (partial(rollout, "RUNNING", cut="errors 3 x"), Status.REFUSED, "fraud/8: cut off in eu: errors 3 x"),
+        (partial(rollout, "HELD"), Status.HELD, "fraud/8: its rollout is held: waits for evidence"),
+        (partial(rollout, "RUNNING", seconds_ago=120), Status.STALLED, "no controller has reported"),
+        (partial(rollout, "RUNNING"), Status.OK, WELL),
+        (partial(rollout, "ABORTED", cut="errors 3 x", seconds_ago=900), Status.OK, WELL),
+        (partial(rollout, "HELD", registry_id="another"), Status.OK, WELL),
     ],
 )
 def test_a_candidate_that_is_cut_off_held_or_without_a_controller_is_told(
-    batch: NewsBatch, status: Status, part: str
+    batch: Callable[[], NewsBatch], status: Status, part: str
 ) -> None:
-    board = board_of(batch)
+    board = board_of(batch())
     assert board.verdict.status is status
     assert part in board.verdict.sentence
     assert [p.command for p in board.problems] == ["modelcast rollout get fraud"] * (status is not Status.OK)

@@ -71,7 +71,7 @@ def test_a_region_that_stands_still_counts_in_no_n_of_n(modelcast: CommandLine, 
         assert model["model"]["consistent_version"] is None
         (silent,) = [each for each in model["regions"] if each["region"] == "us"]
         assert (silent["reported_version"], silent["pods_serving"]) == (1, 0)
-        until(lambda: "silent:@us" in {p["id"] for p in read(stack, "problems")["problems"]}, "it is told as a problem")
+        until(lambda: "region:us" in {p["id"] for p in read(stack, "problems")["problems"]}, "it is told as a problem")
     until(lambda: statuses(stack, "quiet") == {"eu": "OK", "us": "OK"}, "the region is heard again")
 
 
@@ -94,7 +94,7 @@ def test_a_probe_goes_to_every_region_and_back_and_is_no_model(
     assert probe["region_seconds_p95"] < 30
     until(lambda: newest()["finished_today"] > probe["finished_today"], "the next ones go out")
     assert not [each["model"] for each in read(stack, "models")["models"] if "probe" in each["model"]]
-    assert "probe" not in modelcast("get", "models").out
+    assert not [each for each in modelcast("get", "models", "-o", "json").json if "probe" in each["state"]["model"]]
     letters = [decode_as(DeadLetter, raw) for raw in topics.values(Topic.DEAD_LETTERS, 0)]
     assert [letter for letter in letters if letter.key.startswith(b"probe/")] == []
 

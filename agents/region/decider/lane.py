@@ -124,9 +124,13 @@ def _is_due(replica: Replica, view: PodView, now: float) -> bool:
 
 
 def _is_left_over(replica: Replica, reading: PodReading) -> bool:
-    """Whether the pod holds the candidate of before, which no load replaces: it serves the one that is wanted now."""
+    """Whether the pod holds the candidate of before, which no load replaces.
+
+    It serves the one that is wanted now, or the region refuses that one.
+    """
     other = reading.version is not None and reading.manifest_digest != replica.digest
-    return other and replica.facts.beside.get(reading.pod) == replica.digest
+    never_loads = replica.is_quarantined(replica.digest)
+    return other and (never_loads or replica.facts.beside.get(reading.pod) == replica.digest)
 
 
 def on_unloaded(replica: Replica, event: Unloaded, now: float) -> Replica:

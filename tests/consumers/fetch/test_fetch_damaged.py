@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache, DamagedBytes, Fetcher
+from modelcast.consumers.fetch import ArtifactCache, DamagedBytes, Fetcher, Link
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
@@ -50,7 +50,7 @@ def test_damage_in_the_origin_is_named_and_nothing_is_published(
 def test_a_mended_origin_is_good_again(origin: MemoryStore, region: MemoryStore, cache: ArtifactCache) -> None:
     manifest = publish(origin, FILES)
     damage(origin, sha256_of(FILES["model.onnx"]))
-    fetcher = Fetcher(origin, region, cache)
+    fetcher = Fetcher(origin, region, cache, Link(readers=1))
     with pytest.raises(DamagedBytes):
         fetcher.fetch(manifest.digest)
     publish(origin, FILES)

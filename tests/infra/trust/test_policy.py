@@ -18,7 +18,14 @@ from modelcast.infra.trust.policy_reader import PolicyReader
 from modelcast.infra.trust.signing_keys import public_key, signing
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.errors import DecodeError, ForeignRegistry, NotFound, Refused, VerificationFailed
+from modelcast.schemas.errors import (
+    DecodeError,
+    ForeignRegistry,
+    NotFound,
+    Refused,
+    StoreUnavailable,
+    VerificationFailed,
+)
 from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.trust.policy import Floor, TrustRole
 from modelcast.schemas.trust.verdict import Untrusted
@@ -145,6 +152,22 @@ def test_a_file_that_was_changed_by_who_holds_no_key_is_refused(registry: Regist
     registry.grants("training", registry.train, "publish/fraud/*/*")
     forged(registry, name, lambda signed: signed.update(expires="2099-01-01T00:00:00Z"))
     with pytest.raises(VerificationFailed, match="can't be believed"):
+        registry.policy().current()
+
+
+def test_a_policy_that_was_read_binds_while_the_store_is_away(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "REFRESH_SECONDS", 0.0)
+    source = registry.policy()
+    before = source.current().policy
+
+    def away(key: str, *, size_max: int) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(registry.store, "get", away)
+    assert source.current().policy == before
+    with pytest.raises(StoreUnavailable):
         registry.policy().current()
 
 

@@ -276,6 +276,27 @@ def test_an_older_candidate_is_let_go_where_the_newer_one_serves_already() -> No
     assert unloads(region) == ["a"]
 
 
+def test_an_older_candidate_is_let_go_where_the_newer_one_loads_nowhere() -> None:
+    log = RolloutLog().start()
+    region = loaded(log)
+    log.publish(3, activation=Activation.STAGED)
+    region.on(log.start(3).folded)
+    region.save_all()
+    region.fetched(3)
+    older = [view.reading for view in region.replica.pods.values() if view.reading is not None]
+    assert {found.version for found in older} == {2}
+    seen = list(region.effects)
+    while loads := [effect for effect in seen if isinstance(effect, Load)]:
+        seen = []
+        for load in loads:
+            region.on(LoadBroken(load.pod, load.order, "load_failed", "no such operator"))
+        for event in (Tick(), *map(PodRead, older), Tick()):
+            region.after(60).on(event)
+            seen += region.effects
+    assert region.replica.is_quarantined(digest(3))
+    assert {effect.pod for effect in seen if isinstance(effect, Unload)} == {"a", "b"}
+
+
 def test_a_pod_of_a_higher_generation_has_the_log_read_again() -> None:
     region = staged(RolloutLog().start())
     region.serve_all()

@@ -142,9 +142,9 @@ def beat(region: str, at_us: int) -> RegionHeartbeat:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium."""
+    """A headless Chromium; while it is there, no test of this process can run a loop of its own."""
     found = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     program = Path(found) if found else required_binary(PROGRAMS[0], "MODELCAST_CHROMIUM")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-real installs it")

@@ -84,7 +84,6 @@ class PodTraffic:
         rollout: id of the rollout that it belongs to.
         shares: by version, of the requests, now; in ten-thousandths.
         versions: what was counted of each.
-        repeated: by version, answers just like the one before, to another request: a constant version has many.
         keyless: by version, requests without a key, which were drawn at random.
         shadow_dropped: by version, copies that were never sent.
     """
@@ -98,7 +97,6 @@ class PodTraffic:
     rollout: str
     shares: Mapping[int, int]
     versions: tuple[VersionCounts, ...]
-    repeated: Mapping[int, int]
     keyless: Mapping[int, int]
     shadow_dropped: Mapping[int, int]
 

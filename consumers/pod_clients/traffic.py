@@ -7,15 +7,16 @@ import orjson
 
 from modelcast.consumers.pod_clients.port import PodTraffic, PodUnreachable
 from modelcast.schemas.digests import DIGEST_PATTERN
+from modelcast.schemas.evidence.predictions import SCORE_BINS
 from modelcast.schemas.names import VERSION_MAX
 from modelcast.schemas.traffic.reports import LATENCY_BUCKETS, VersionCounts
 
 VERSIONS_MAX = 32
 COUNT_MAX = 2**63 - 1
 TEXT_MAX = 256
-_NO_COUNTS = {"version", "manifest_digest", "ready", "latency"}
+_NO_COUNTS = {"version", "manifest_digest", "ready", "latency", "scores"}
 _COUNTS = tuple(field.name for field in fields(VersionCounts) if field.name not in _NO_COUNTS)
-_BY_VERSION = ("shares", "repeated", "keyless", "shadow_dropped")
+_BY_VERSION = ("shares", "keyless", "shadow_dropped")
 
 
 def encode_pod_traffic(traffic: PodTraffic) -> bytes:
@@ -56,10 +57,13 @@ def decode_pod_traffic(body: Any, pod: str) -> PodTraffic:
 def _version(found: Any) -> VersionCounts:
     version, digest = _count(found["version"]), found["manifest_digest"]
     latency = tuple(_count(number) for number in found["latency"])
-    if not DIGEST_PATTERN.fullmatch(digest) or len(latency) > LATENCY_BUCKETS or not 1 <= version <= VERSION_MAX:
+    scores = tuple(_count(number) for number in found["scores"])
+    if not DIGEST_PATTERN.fullmatch(digest) or not 1 <= version <= VERSION_MAX:
         raise ValueError("a version")
+    if len(latency) > LATENCY_BUCKETS or len(scores) > SCORE_BINS:
+        raise ValueError("latency or scores")
     counts = {name: _count(found[name]) for name in _COUNTS}
-    return VersionCounts(version, digest, ready=found["ready"] is True, latency=latency, **counts)
+    return VersionCounts(version, digest, ready=found["ready"] is True, latency=latency, scores=scores, **counts)
 
 
 def _count(value: Any) -> int:

@@ -10,8 +10,10 @@ from modelcast.schemas.traffic.steps_and_gates import (
     READY_MADE,
     RolloutPlan,
     gate_of,
+    is_prediction_gate,
     outcome_gate_of,
     plan_steps_of,
+    prediction_gate_of,
 )
 
 
@@ -20,6 +22,7 @@ def rollout_plan_of(
     *,
     steps: str = "",
     gates: Sequence[str] = (),
+    reference: Sequence[int] = (),
     waves: str = "",
     standby: str = "",
     key: str = "",
@@ -32,7 +35,9 @@ def rollout_plan_of(
     Args:
         strategy: its name, as in canary.
         steps: as in ``1,10@1h,50!,100`` (``plan_steps_of``); "": the plan's own.
-        gates: as in ``errors=1.5x`` (``gate_of``), others stay as they are; ``outcome:ctr>=-1%`` (``outcome_gate_of``).
+        gates: as in ``errors=1.5x`` (``gate_of``), others stay as they are; ``outcome:ctr>=-1%`` (``outcome_gate_of``);
+            ``scores<=10%`` (``prediction_gate_of``).
+        reference: of ``drift``: how many scores of the version's reference fall into each bin.
         waves: regions, as in ``eu;us,ap``; "": all at once.
         standby: regions, as in ``ap,sa``.
         key: as in ``header:x-user`` (``RequestKey.parse``).
@@ -48,13 +53,15 @@ def rollout_plan_of(
     ready = READY_MADE[strategy]
     chosen = plan_steps_of(steps, seconds=ready.steps[0].seconds) if steps else ready.steps
     outcomes = tuple(outcome_gate_of(each) for each in gates if each.startswith("outcome:"))
-    named = {each.measure: each for each in (gate_of(text) for text in gates if not text.startswith("outcome:"))}
+    predictions = tuple(prediction_gate_of(each, tuple(reference)) for each in gates if is_prediction_gate(each))
+    others = [text for text in gates if not text.startswith("outcome:") and not is_prediction_gate(text)]
+    named = {each.measure: each for each in map(gate_of, others)}
     kept = tuple(named.pop(each.measure, each) for each in ready.gates.gates)
     needed = sum(step.seconds for step in chosen)
     return replace(
         ready,
         steps=chosen,
-        gates=replace(ready.gates, gates=(*kept, *named.values()), outcomes=outcomes),
+        gates=replace(ready.gates, gates=(*kept, *named.values()), outcomes=outcomes, predictions=predictions),
         waves=tuple(_regions(part) for part in waves.split(";") if part.strip()),
         standby=_regions(standby) if standby.strip() else (),
         key=RequestKey.parse(key),

@@ -16,6 +16,7 @@ from modelcast.schemas.avro.value_checks import (
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.evidence.gates import OUTCOME_NAME, OUTCOMES_MAX
 from modelcast.schemas.evidence.means import OUTCOME_MAX
+from modelcast.schemas.evidence.predictions import SCORE_BINS
 from modelcast.schemas.names import MODEL_PATTERN, REGION_PATTERN
 from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import LATENCY_BUCKETS, PodCounts, RolloutState, TrafficReading
@@ -45,8 +46,12 @@ def check_pod_counts(r: PodCounts) -> None:
             need_count("versions.latency", value)
         for name in ("requests", "failed", "timed_out", "refused", "rejected", "slow", "slow_harmful", "slow_harmless"):
             need_count(f"versions.{name}", getattr(counts, name))
-        for name in ("bad_answers", "shadow_agree", "shadow_differ"):
+        for name in ("bad_answers", "shadow_agree", "shadow_differ", "looked", "empty", "repeated"):
             need_count(f"versions.{name}", getattr(counts, name))
+        if len(counts.scores) > SCORE_BINS:
+            raise BadValue(f"versions.scores holds {len(counts.scores)} of at most {SCORE_BINS}")
+        for value in counts.scores:
+            need_count("versions.scores", value)
 
 
 def check_traffic_reading(r: TrafficReading) -> None:

@@ -5,4 +5,16 @@ Counts of one second and stratum are folded into a state (``verdict.step``), and
 verdict again from kept counts.
 """
 
-__all__ = ["counts", "forecast", "gates", "kinds", "means", "outcomes", "portable_math", "ratio", "replay", "verdict"]
+__all__ = [
+    "counts",
+    "forecast",
+    "gates",
+    "kinds",
+    "means",
+    "outcomes",
+    "portable_math",
+    "predictions",
+    "ratio",
+    "replay",
+    "verdict",
+]

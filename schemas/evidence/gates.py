@@ -107,6 +107,47 @@ class OutcomeGate:
         return 1.0 + worse if control_mean >= 0 else 1.0 - worse
 
 
+class PredictionMeasure(StrEnum):
+    """What a gate on predictions compares; no label is needed."""
+
+    EMPTY = "empty"  # answers whose outputs hold nothing
+    CONSTANT = "constant"  # answers just like the one before, to another request
+    SCORES = "scores"  # the distribution of scores, with the control's at the same time
+    DRIFT = "drift"  # the same, with a reference that came with the version
+    DIFFER = "differ"  # copies of requests that the shadow answers otherwise than the control
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionGate:
+    """A comparison of what the outputs of both versions are like.
+
+    Attributes:
+        measure: what is compared.
+        tolerated: by how much a part of the candidate's answers may be larger than the same part of the control's, as a
+            difference of fractions: 0.1 are ten of a hundred answers. Of scores, larger or smaller, up to any score.
+        excluded: the difference that must be excluded before a promotion.
+        reference: of drift: how many scores of the reference fall into each of the bins of scores.
+
+    Raises:
+        UsageError: a number makes no sense, or a reference is missing or given where none belongs.
+    """
+
+    measure: PredictionMeasure
+    tolerated: float
+    excluded: float
+    reference: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerated < self.excluded <= 1:
+            raise UsageError(
+                f"bad limits: tolerated {self.tolerated}, excluded {self.excluded}",
+                subject=f"gate {self.measure}",
+                hint="0% <= tolerated < excluded <= 100%",
+            )
+        if (self.measure is PredictionMeasure.DRIFT) != bool(sum(self.reference)):
+            raise UsageError("drift, and nothing else, is compared with a reference", subject=f"gate {self.measure}")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The gates of one rollout.
@@ -114,6 +155,7 @@ class Plan:
     Attributes:
         gates: each measure once.
         outcomes: each name once.
+        predictions: each measure once.
         alpha_harmful: the probability that a version within all ``harmful`` limits is ever called harmful, over the
             whole rollout and however often one looks. The gates share it.
         alpha_harmless: the probability that a version beyond some ``harmless`` limit is ever called harmless. Not
@@ -132,10 +174,11 @@ class Plan:
     alpha_sample_ratio: float = 0.001
     sample_ratio_tolerance: float = 1.1
     outcomes: tuple[OutcomeGate, ...] = ()
+    predictions: tuple[PredictionGate, ...] = ()
 
     def __post_init__(self) -> None:
-        measures = [gate.measure for gate in self.gates]
-        if not measures or len(set(measures)) != len(measures):
+        measures = [gate.measure for gate in (*self.gates, *self.predictions)]
+        if not self.gates or len(set(measures)) != len(measures):
             raise UsageError("a plan has at least one gate, and each measure once", subject="rollout plan")
         names = [gate.name for gate in self.outcomes]
         if len(set(names)) != len(names) or len(names) > OUTCOMES_MAX:
@@ -149,4 +192,4 @@ class Plan:
     @property
     def tests(self) -> int:
         """How many gates share alpha."""
-        return len(self.gates) + len(self.outcomes)
+        return len(self.gates) + len(self.outcomes) + len(self.predictions)

@@ -1,22 +1,23 @@
 """The evidence of a decision as bytes, and the verdict computed from them again, bit for bit.
 
 Format 1 is zlib-compressed JSON: ``{"format": 1, "plan": {...}, "strata": [...], "counts": [[...], ...], "outcomes":
-[[...], ...]}``. A row of
+[[...], ...], "predictions": {...}}``. A row of
 ``counts`` is [seconds since the row before, index of the stratum, share or -1, the five counts of the control, the five
 of the candidate]. A row of ``outcomes`` is [name, count, sum and sum of squares of the control, the same of the
-candidate].
+candidate]. ``predictions`` are the sums of ``PredictionSums``.
 """
 
 import json
 import zlib
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from modelcast.schemas.errors import ContentError, DecodeError
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.gates import Gate, Measure, OutcomeGate, Plan
+from modelcast.schemas.evidence.gates import Gate, Measure, OutcomeGate, Plan, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.means import Moments
 from modelcast.schemas.evidence.outcomes import OutcomeTotals
+from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
 from modelcast.schemas.evidence.verdict import Verdict, fold_counts, verdict
 
 FORMAT = 1
@@ -32,11 +33,13 @@ class Evidence:
     plan: Plan
     counts: tuple[Counts, ...]
     outcomes: tuple[OutcomeTotals, ...] = ()
+    predictions: PredictionSums = field(default_factory=PredictionSums)
 
 
 def replayed(evidence: Evidence) -> Verdict:
     """The verdict of this evidence: the same floats on every machine."""
-    return verdict(fold_counts(evidence.counts, evidence.plan), evidence.plan, evidence.outcomes)
+    state = fold_counts(evidence.counts, evidence.plan)
+    return verdict(state, evidence.plan, evidence.outcomes, evidence.predictions)
 
 
 def encode_verdict(found: Verdict) -> bytes:
@@ -62,6 +65,7 @@ def encode_evidence(evidence: Evidence) -> bytes:
         "strata": strata,
         "counts": rows,
         "outcomes": outcomes,
+        "predictions": asdict(evidence.predictions),
     }
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
 
@@ -89,9 +93,10 @@ def decode_evidence(data: bytes) -> Evidence:
             control, candidate = Arm(*row[3 : 3 + _ARM_LENGTH]), Arm(*row[3 + _ARM_LENGTH :])
             counts.append(Counts(second, strata[row[1]], control, candidate, None if row[2] == -1 else row[2]))
         outcomes = tuple(_totals(row) for row in document["outcomes"])
+        predictions = _predictions(document["predictions"])
     except (KeyError, IndexError, TypeError, ValueError, ContentError) as error:
         raise DecodeError(f"not the evidence of a rollout: {error}", hint="fetch it again from the store") from error
-    return Evidence(plan, tuple(counts), outcomes)
+    return Evidence(plan, tuple(counts), outcomes, predictions)
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -112,7 +117,24 @@ def _plan(document: dict[str, Any]) -> Plan:
     fields = dict(document)
     gates = tuple(Gate(**{**gate, "measure": Measure(gate["measure"])}) for gate in fields.pop("gates"))
     outcomes = tuple(OutcomeGate(**gate) for gate in fields.pop("outcomes"))
-    return Plan(gates, **fields, outcomes=outcomes)
+    predictions = tuple(
+        PredictionGate(
+            PredictionMeasure(gate["measure"]), gate["tolerated"], gate["excluded"], tuple(gate["reference"])
+        )
+        for gate in fields.pop("predictions")
+    )
+    return Plan(gates, **fields, outcomes=outcomes, predictions=predictions)
+
+
+def _predictions(fields: dict[str, Any]) -> PredictionSums:
+    control, candidate = (
+        Predictions(**{**fields[name], "scores": tuple(fields[name]["scores"])}) for name in ("control", "candidate")
+    )
+    sums = {**fields, "control": control, "candidate": candidate, "scores": tuple(fields["scores"])}
+    whole = (sums["weight"], sums["empty"], sums["repeated"], sums["score_weight"], *sums["scores"])
+    if any(type(each) is not int for each in whole):
+        raise DecodeError("sums of predictions that are no whole numbers")
+    return PredictionSums(**sums)
 
 
 def _totals(row: list[Any]) -> OutcomeTotals:

@@ -1,13 +1,14 @@
 """Evidence folded second by second, and the verdict that it allows. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import Gate, Measure, Plan, PredictionMeasure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.outcomes import OutcomeTotals, OutcomeVerdict, judge_outcome
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
+from modelcast.schemas.evidence.predictions import PredictionSums, judge_predictions
 from modelcast.schemas.evidence.ratio import (
     BETTER,
     WORSE,
@@ -49,11 +50,11 @@ class GateVerdict:
         log_e_harmless: the same against "beyond the ratio that must be excluded".
         needed_harmful: what ``log_e_harmful`` must reach.
         needed_harmless: what ``log_e_harmless`` must reach.
-        control_events: errors or slow answers of the control.
+        control_events: errors or slow answers of the control; of a gate on predictions, those that it is about.
         candidate_events: the candidate's; slow ones against the threshold of harm.
     """
 
-    measure: Measure
+    measure: Measure | PredictionMeasure
     kind: Kind
     log_e_harmful: float
     log_e_harmless: float
@@ -72,7 +73,7 @@ class Verdict:
             is neither a failure nor a success.
         measure: the gate that shows harm, or the one that is farthest from harmless (``outcome:NAME`` of outcomes);
             None once harmless.
-        gates: each gate by itself, in the plan's order.
+        gates: each gate by itself, in the plan's order; those on predictions follow.
         log_e_sample_ratio: the logarithm of the e-value against "requests fall by the shares".
         sample_ratio_holds: False when it was shown that they do not: then who got the candidate was not left to chance,
             and nothing is called harmless.
@@ -135,7 +136,12 @@ def fold_counts(counts: Iterable[Counts], plan: Plan) -> EvidenceState:
     return state
 
 
-def verdict(state: EvidenceState, plan: Plan, outcomes: Iterable[OutcomeTotals] = ()) -> Verdict:
+def verdict(
+    state: EvidenceState,
+    plan: Plan,
+    outcomes: Iterable[OutcomeTotals] = (),
+    predictions: PredictionSums | None = None,
+) -> Verdict:
     """What the evidence allows to say now. Asking again after every second costs no certainty."""
     totals = {each.name: each for each in outcomes}
     judged = tuple(
@@ -147,7 +153,10 @@ def verdict(state: EvidenceState, plan: Plan, outcomes: Iterable[OutcomeTotals] 
         )
         for gate in plan.outcomes
     )
-    gates = tuple(_judge(number, gate, state, plan) for number, gate in enumerate(plan.gates))
+    gates = (
+        *(_judge(number, gate, state, plan) for number, gate in enumerate(plan.gates)),
+        *_judge_predictions(plan, predictions or PredictionSums()),
+    )
     sample_ratio = log_mean_exp(state.sample_ratio)
     holds = sample_ratio < _needed(plan.alpha_sample_ratio)
     kind, measure = _overall(gates, judged, holds=holds)
@@ -183,12 +192,24 @@ def _judge(number: int, gate: Gate, state: EvidenceState, plan: Plan) -> GateVer
         harmless = log_mean_exp((*state.harmless[number], *within))
     needed_harmful = harm_needed(plan)
     needed_harmless = _needed(plan.alpha_harmless)
-    kind = Kind.UNDECIDED
-    if harmful >= needed_harmful:
-        kind = Kind.HARMFUL
-    elif harmless >= needed_harmless:
-        kind = Kind.HARMLESS
+    kind = _kind(harmful >= needed_harmful, harmless >= needed_harmless)
     return GateVerdict(gate.measure, kind, harmful, harmless, needed_harmful, needed_harmless, *worse)
+
+
+def _judge_predictions(plan: Plan, sums: PredictionSums) -> Iterator[GateVerdict]:
+    needed_harmful, needed_harmless = harm_needed(plan), _needed(plan.alpha_harmless)
+    for gate in plan.predictions:
+        found = judge_predictions(gate, sums)
+        harmful, harmless = found.log_e_harmful, found.log_e_harmless
+        kind = _kind(harmful >= needed_harmful, harmless >= needed_harmless)
+        events = (found.control_events, found.candidate_events)
+        yield GateVerdict(gate.measure, kind, harmful, harmless, needed_harmful, needed_harmless, *events)
+
+
+def _kind(harmful: bool, harmless: bool) -> Kind:
+    if harmful:
+        return Kind.HARMFUL
+    return Kind.HARMLESS if harmless else Kind.UNDECIDED
 
 
 def harm_needed(plan: Plan) -> float:

@@ -8,13 +8,14 @@ counted beside its candidate, second by second. What a process counted after its
 from collections.abc import Iterable
 
 from modelcast.schemas.evidence.counts import Arm
+from modelcast.schemas.evidence.predictions import Predictions
 from modelcast.schemas.traffic.reports import LATENCY_BOUNDS_US, LATENCY_BUCKETS, PodCounts, VersionCounts
 
 CUMULATIVE = (
     "requests", "failed", "timed_out", "refused", "rejected", "slow", "slow_harmful", "slow_harmless", "bad_answers",
-    "shadow_agree", "shadow_differ",
+    "shadow_agree", "shadow_differ", "looked", "empty", "repeated",
 )  # fmt: skip
-"""The counters of ``VersionCounts`` but its latency buckets."""
+"""The counters of ``VersionCounts`` but its latency buckets and score bins."""
 
 
 def is_newer(after: PodCounts, before: PodCounts | None) -> bool:
@@ -46,6 +47,13 @@ def arm_of(counts: VersionCounts) -> Arm:
     return Arm(counts.requests, errors, slow, min(counts.slow_harmful, slow), min(counts.slow_harmless, slow))
 
 
+def predictions_of(counts: VersionCounts) -> Predictions:
+    """What the outputs of its answers were like, as the evidence takes it."""
+    copies = counts.shadow_agree + counts.shadow_differ
+    looked = max(counts.looked, counts.empty, counts.repeated)
+    return Predictions(looked, counts.empty, counts.repeated, copies, counts.shadow_differ, counts.scores)
+
+
 def quantile_us(latencies: Iterable[tuple[int, ...]], part: float) -> int:
     """A quantile of these latency buckets together: its bucket's upper bound, microseconds; 0: nothing was counted."""
     sums = [0] * LATENCY_BUCKETS
@@ -64,8 +72,16 @@ def _since(before: VersionCounts | None, after: VersionCounts) -> VersionCounts 
     if before is None:
         return after
     values = {name: getattr(after, name) - getattr(before, name) for name in CUMULATIVE}
-    older = before.latency + (0,) * (len(after.latency) - len(before.latency))
-    latency = tuple(a - b for a, b in zip(after.latency, older, strict=False))
-    if min(values.values()) < 0 or (latency and min(latency) < 0) or len(before.latency) > len(after.latency):
+    latency, scores = _risen(before.latency, after.latency), _risen(before.scores, after.scores)
+    if min(values.values()) < 0 or latency is None or scores is None:
         return None
-    return VersionCounts(after.version, after.manifest_digest, after.ready, latency=latency, **values)
+    return VersionCounts(after.version, after.manifest_digest, after.ready, latency=latency, scores=scores, **values)
+
+
+def _risen(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, ...] | None:
+    """By how much each has grown; None: one fell."""
+    if before == after:
+        return ()
+    older = before + (0,) * (len(after) - len(before))
+    risen = tuple(a - b for a, b in zip(after, older, strict=False))
+    return None if len(before) > len(after) or min(risen, default=0) < 0 else risen

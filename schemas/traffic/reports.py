@@ -36,6 +36,10 @@ class VersionCounts:
     shadow_agree: int = 0  # copies answered as the control answered
     shadow_differ: int = 0  # copies answered otherwise, or not
     latency: tuple[int, ...] = ()  # answers by latency bucket; buckets at the end that are empty are left out
+    looked: int = 0  # answers whose outputs were looked at, copies among them
+    empty: int = 0  # of these, answers whose outputs hold nothing
+    repeated: int = 0  # of these, answers that are just like the one before, to another request
+    scores: tuple[int, ...] = ()  # of these, by the bin of their score; bins at the end that are empty are left out
 
     @property
     def errors(self) -> int:

@@ -11,7 +11,16 @@ from typing import Any
 
 from modelcast.schemas.errors import ContentError, DecodeError, UsageError
 from modelcast.schemas.evidence.counts import SHARES
-from modelcast.schemas.evidence.gates import OUTCOMES_MAX, Gate, Measure, OutcomeGate, Plan
+from modelcast.schemas.evidence.gates import (
+    OUTCOMES_MAX,
+    Gate,
+    Measure,
+    OutcomeGate,
+    Plan,
+    PredictionGate,
+    PredictionMeasure,
+)
+from modelcast.schemas.evidence.predictions import SCORE_BINS
 from modelcast.schemas.names import REGION_PATTERN
 from modelcast.schemas.traffic.json_fields import JsonFields, json_bytes
 from modelcast.schemas.traffic.request_key import AT_RANDOM, RequestKey
@@ -202,7 +211,8 @@ def gate_of(text: str) -> Gate:
     measure = {"errors": Measure.ERRORS, "p99": Measure.LATENCY, "latency": Measure.LATENCY}.get(name.strip())
     ready = {gate.measure: gate for gate in Plan().gates}
     if measure is None:
-        raise _bad(f"gate {text[:60]!r}", "write errors=1.5x or p99=1.2x")
+        known = ", ".join(PredictionMeasure)
+        raise _bad(f"gate {text[:60]!r}", f"write errors=1.5x, p99=1.2x, or one of {known} as in scores<=10%")
     tolerated, _, excluded = limits.partition("/")
     try:
         harmful = float(tolerated.strip().removesuffix("x"))
@@ -230,6 +240,41 @@ def outcome_gate_of(text: str) -> OutcomeGate:
     if wrong_way or not limit.strip().endswith("%"):
         raise _bad(f"gate {text[:60]!r}", hint)
     return OutcomeGate(name.strip().removeprefix("outcome:"), abs(per_cent) / 100, higher)
+
+
+def prediction_gate_of(text: str, reference: tuple[int, ...] = ()) -> PredictionGate:
+    """A gate on predictions as people write it: ``scores<=10%``, ``scores<=10%/20%`` (tolerated / to be excluded).
+
+    Args:
+        text: of the gate; what must be excluded is twice what is tolerated where it is not written.
+        reference: of drift: how many scores fall into each bin.
+
+    Raises:
+        UsageError: it is none, or drift has no reference.
+    """
+    name, _, limits = text.partition("<=")
+    hint = "write scores<=10% or scores<=10%/20%: by how many of a hundred answers the versions may differ"
+    tolerated, _, excluded = limits.partition("/")
+    try:
+        measure = PredictionMeasure(name.strip())
+        harmful = _part(tolerated)
+        harmless = _part(excluded) if excluded else min(1.0, 2 * harmful)
+    except ValueError:
+        raise _bad(f"gate {text[:60]!r}", hint) from None
+    return PredictionGate(measure, harmful, harmless, reference if measure is PredictionMeasure.DRIFT else ())
+
+
+def is_prediction_gate(text: str) -> bool:
+    """Whether a gate as people write it is about predictions."""
+    return text.partition("<=")[0].strip() in set(PredictionMeasure)
+
+
+def _part(text: str) -> float:
+    """``10%`` as 0.1."""
+    body = text.strip().removeprefix("+")
+    if not body.endswith("%"):
+        raise ValueError(text)
+    return float(body.removesuffix("%")) / 100
 
 
 def encode_plan(plan: RolloutPlan) -> str:
@@ -286,6 +331,9 @@ def _gates(fields: JsonFields | None) -> Plan:
         alpha_sample_ratio=fields.number("alpha_sample_ratio"),
         sample_ratio_tolerance=fields.number("sample_ratio_tolerance"),
         outcomes=tuple(_outcome_gate(each) for each in fields.items("outcomes", count_max=OUTCOMES_MAX)),
+        predictions=tuple(
+            _prediction_gate(each) for each in fields.items("predictions", count_max=len(PredictionMeasure))
+        ),
     )
     fields.done()
     return plan
@@ -304,6 +352,17 @@ def _outcome_gate(value: Any) -> OutcomeGate:
     gate = OutcomeGate(
         fields.text("name"), fields.number("tolerated"), fields.switch("higher_is_better"), fields.whole("planned")
     )
+    fields.done()
+    return gate
+
+
+def _prediction_gate(value: Any) -> PredictionGate:
+    fields = JsonFields(value, "a gate on predictions")
+    measure = PredictionMeasure(fields.text("measure"))
+    reference = fields.items("reference", count_max=SCORE_BINS)
+    if any(type(count) is not int or not 0 <= count < 2**53 for count in reference):
+        raise DecodeError("a gate on predictions: its reference holds no counts", reason="bad-value")
+    gate = PredictionGate(measure, fields.number("tolerated"), fields.number("excluded"), tuple(reference))
     fields.done()
     return gate
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.gates import Plan
+from modelcast.schemas.evidence.gates import Plan, PredictionMeasure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
+from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
 from modelcast.schemas.evidence.ratio import WORSE, rate_units
 from modelcast.schemas.evidence.verdict import EvidenceState, GateVerdict, add_counts, empty, verdict
-from modelcast.schemas.traffic.differences import arm_of, counted_between, is_newer
+from modelcast.schemas.traffic.differences import arm_of, counted_between, is_newer, predictions_of
 from modelcast.schemas.traffic.reports import PodCounts
 
 FAILING_RATE = 0.1
@@ -35,6 +36,7 @@ class GuardEvidence:
         candidate: the candidate's.
         state: the evidence.
         last: each pod's newest report, from which on its next one counts.
+        predictions: what outputs are like, where a gate of the plan asks for it.
     """
 
     plan: Plan
@@ -42,6 +44,7 @@ class GuardEvidence:
     candidate: str
     state: EvidenceState
     last: Mapping[str, PodCounts] = field(default_factory=dict)
+    predictions: PredictionSums = field(default_factory=PredictionSums)
 
     @classmethod
     def of(cls, plan: Plan, control: str, candidate: str) -> "GuardEvidence":
@@ -54,15 +57,21 @@ class GuardEvidence:
         if not is_newer(counts, before):
             return self
         arms = {self.control: Arm(), self.candidate: Arm()}
+        looks = {self.control: Predictions(), self.candidate: Predictions()}
         for each in counted_between(before, counts):
-            if each.manifest_digest in arms:
-                arms[each.manifest_digest] = arms[each.manifest_digest].plus(arm_of(each))
+            digest = each.manifest_digest
+            if digest in arms:
+                arms[digest] = arms[digest].plus(arm_of(each))
+                looks[digest] = looks[digest].plus(predictions_of(each))
+        sums = self.predictions
+        if self.plan.predictions:
+            sums = sums.plus(looks[self.control], looks[self.candidate])
         last = {**self.last, counts.pod: counts}
         control, candidate = arms[self.control], arms[self.candidate]
         if not control.requests and not candidate.requests:
-            return replace(self, last=last)
+            return replace(self, last=last, predictions=sums)
         second = Counts(counts.counted_at_us // 1_000_000, counts.pod, control, candidate)
-        return replace(self, state=add_counts(self.state, second, self.plan), last=last)
+        return replace(self, state=add_counts(self.state, second, self.plan), last=last, predictions=sums)
 
     def only(self, pods: frozenset[str]) -> "GuardEvidence":
         """The evidence without the last reports of pods that have left; what they counted stays."""
@@ -73,9 +82,11 @@ class GuardEvidence:
     @property
     def harm(self) -> str:
         """Why the candidate is harmful, for people; "": it was not shown to be."""
-        tests = len(self.plan.gates) + 1
+        shared = len(self.plan.gates) + len(self.plan.predictions)
+        tests = shared + 1
         alpha = self.plan.alpha_harmful / 2 / tests
-        found = verdict(self.state, replace(self.plan, alpha_harmful=alpha * len(self.plan.gates), outcomes=()))
+        plan = replace(self.plan, alpha_harmful=alpha * shared, outcomes=())
+        found = verdict(self.state, plan, predictions=self.predictions)
         if found.kind is Kind.HARMFUL:
             worst = next(gate for gate in found.gates if gate.measure == found.measure)
             return _said(worst, found.control, found.candidate)
@@ -88,6 +99,8 @@ class GuardEvidence:
 
 
 def _said(gate: GateVerdict, control: Arm, candidate: Arm) -> str:
+    if isinstance(gate.measure, PredictionMeasure):
+        return f"{gate.measure}: {gate.candidate_events} answers of the candidate, {gate.control_events} of the control"
     what = "failed" if gate.measure == "errors" else "slow"
     return (
         f"{gate.measure}: {gate.candidate_events} of {candidate.requests} answers of the candidate {what}, "

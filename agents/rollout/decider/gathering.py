@@ -6,16 +6,18 @@ was closed is counted in the region's next one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
 from modelcast.schemas.evidence.gates import OUTCOMES_MAX, Plan
 from modelcast.schemas.evidence.means import Moments
 from modelcast.schemas.evidence.outcomes import OutcomeTotals
+from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
 from modelcast.schemas.evidence.verdict import EvidenceState, add_counts, empty, fold_counts
 from modelcast.schemas.log.growing import GrowingSequence
 from modelcast.schemas.log.outcome_assignment import OutcomeSide, side_of
 from modelcast.schemas.log.rollouts import LoggedRollout
-from modelcast.schemas.traffic.differences import arm_of, counted_between, is_newer
+from modelcast.schemas.traffic.differences import arm_of, counted_between, is_newer, predictions_of
 from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts
 
@@ -23,8 +25,22 @@ CLOSED_AFTER_SECONDS = 2
 """A second of a region is closed once a report of the region speaks of a time so many seconds later."""
 
 TOO_MANY_NAMES = "of a name too many"
+_NO_REQUESTS, _NO_ANSWERS = Arm(), Predictions()
 
-_Pair = tuple[Arm, Arm]
+
+class _Counted(NamedTuple):
+    """What was counted of one version."""
+
+    arm: Arm = _NO_REQUESTS
+    predictions: Predictions = _NO_ANSWERS
+
+    def and_also(self, other: "_Counted") -> "_Counted":
+        same = other.predictions is _NO_ANSWERS
+        predictions = self.predictions if same else self.predictions.plus(other.predictions)
+        return _Counted(self.arm.plus(other.arm), predictions)
+
+
+_Pair = tuple[_Counted, _Counted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,7 @@ class Gathered:
         totals: requests of control and candidate, by region.
         outcomes: sums of what came of answers, by name.
         left_out: how many outcomes belong to neither version, by why.
+        predictions: sums of what the outputs of both versions are like; only what a gate of the plan asks for.
     """
 
     plan: Plan
@@ -54,6 +71,7 @@ class Gathered:
     totals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     outcomes: Mapping[str, OutcomeTotals] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    predictions: PredictionSums = field(default_factory=PredictionSums)
 
 
 def nothing_gathered(plan: Plan, candidate_digest: str) -> Gathered:
@@ -61,7 +79,12 @@ def nothing_gathered(plan: Plan, candidate_digest: str) -> Gathered:
     return Gathered(plan, candidate_digest, empty(plan))
 
 
-def gathered_before(blank: Gathered, rows: Sequence[Counts], outcomes: Sequence[OutcomeTotals] = ()) -> Gathered:
+def gathered_before(
+    blank: Gathered,
+    rows: Sequence[Counts],
+    outcomes: Sequence[OutcomeTotals] = (),
+    predictions: PredictionSums | None = None,
+) -> Gathered:
     """The evidence that another controller had gathered, to go on with. Its seconds are not counted again."""
     last: dict[str, int] = {}
     totals: dict[str, tuple[int, int]] = {}
@@ -76,6 +99,7 @@ def gathered_before(blank: Gathered, rows: Sequence[Counts], outcomes: Sequence[
         taken_before=last,
         totals=totals,
         outcomes={each.name: each for each in outcomes},
+        predictions=predictions or PredictionSums(),
     )
 
 
@@ -93,12 +117,14 @@ def add_report(gathered: Gathered, before: PodCounts | None, report: PodCounts, 
     second = report.counted_at_us // 1_000_000
     if second <= gathered.taken_before.get(report.region, -1):
         return gathered
-    control, candidate = Arm(), Arm()
+    control = candidate = _Counted()
     for counts in counted_between(before, report):
+        predictions = predictions_of(counts) if gathered.plan.predictions else _NO_ANSWERS
+        counted = _Counted(arm_of(counts), predictions)
         if counts.manifest_digest == gathered.candidate_digest:
-            candidate = candidate.plus(arm_of(counts))
+            candidate = candidate.and_also(counted)
         else:
-            control = control.plus(arm_of(counts))
+            control = control.and_also(counted)
     return _closing(_put(gathered, report.region, second, control, candidate), report.region, second, share)
 
 
@@ -130,12 +156,12 @@ def outcomes_of(gathered: Gathered) -> tuple[OutcomeTotals, ...]:
     return tuple(gathered.outcomes[name] for name in sorted(gathered.outcomes))
 
 
-def _put(gathered: Gathered, region: str, second: int, control: Arm, candidate: Arm) -> Gathered:
-    if not control.requests and not candidate.requests:
+def _put(gathered: Gathered, region: str, second: int, control: _Counted, candidate: _Counted) -> Gathered:
+    if control == candidate == _Counted():
         return gathered
     key = (region, max(second, gathered.closed.get(region, -1) + 1))
-    old = gathered.open.get(key, (Arm(), Arm()))
-    return replace(gathered, open={**gathered.open, key: (old[0].plus(control), old[1].plus(candidate))})
+    old = gathered.open.get(key, (_Counted(), _Counted()))
+    return replace(gathered, open={**gathered.open, key: (old[0].and_also(control), old[1].and_also(candidate))})
 
 
 def _closing(gathered: Gathered, region: str, second: int, share: int | None) -> Gathered:
@@ -143,16 +169,22 @@ def _closing(gathered: Gathered, region: str, second: int, share: int | None) ->
     for key in due:
         control, candidate = gathered.open[key]
         known = share if share is not None and 0 < share < SHARES else None
-        row = Counts(key[1], region, control, candidate, known)
+        row = Counts(key[1], region, control.arm, candidate.arm, known)
         gathered = replace(
             gathered,
             evidence=add_counts(gathered.evidence, row, gathered.plan),
             rows=GrowingSequence.of(gathered.rows).plus(row),
+            predictions=_with(gathered, control.predictions, candidate.predictions),
             open={each: pair for each, pair in gathered.open.items() if each != key},
             closed={**gathered.closed, region: key[1]},
-            totals={**gathered.totals, region: _sum(gathered.totals.get(region), control, candidate)},
+            totals={**gathered.totals, region: _sum(gathered.totals.get(region), control.arm, candidate.arm)},
         )
     return gathered
+
+
+def _with(gathered: Gathered, control: Predictions, candidate: Predictions) -> PredictionSums:
+    sums = gathered.predictions
+    return sums.plus(control, candidate) if gathered.plan.predictions else sums
 
 
 def _sum(before: tuple[int, int] | None, control: Arm, candidate: Arm) -> tuple[int, int]:

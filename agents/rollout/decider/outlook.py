@@ -54,7 +54,8 @@ def look_ahead(
     """What is to be done about an active rollout whose evidence is gathered."""
     assert state.gathered is not None
     outcomes = outcomes_of(state.gathered)
-    found = verdict(state.gathered.evidence, rollout.plan.gates, outcomes)
+    predictions = state.gathered.predictions
+    found = verdict(state.gathered.evidence, rollout.plan.gates, outcomes, predictions)
     position = position_of(rollout, grants)
     blind, blind_seconds = _blind(state, grants, now)
 
@@ -62,7 +63,7 @@ def look_ahead(
         kind: CommandKind, reason: str, targets: tuple[CommandTarget, ...] = (CommandTarget(),), not_before_us: int = 0
     ) -> ClaimEntry:
         assert state.gathered is not None
-        evidence = encode_evidence(Evidence(rollout.plan.gates, tuple(state.gathered.rows), outcomes))
+        evidence = encode_evidence(Evidence(rollout.plan.gates, tuple(state.gathered.rows), outcomes, predictions))
         return ClaimEntry(
             kind, rollout.id, rollout.generation, targets, reason, evidence, encode_verdict(found), not_before_us
         )

@@ -180,7 +180,9 @@ def _begun(state: ControllerState, rollout: LoggedRollout, now: Moment) -> Contr
     progress = state.progress
     if progress is None or progress.rollout != rollout.id or progress.evidence.plan != rollout.plan.gates:
         return begun
-    begun = replace(begun, gathered=gathered_before(blank, progress.evidence.counts, progress.evidence.outcomes))
+    kept = progress.evidence
+    before = gathered_before(blank, kept.counts, kept.outcomes, kept.predictions)
+    begun = replace(begun, gathered=before)
     if progress.generation != rollout.entry_generation:
         return begun
     since = now.seconds - progress.seconds_in_force
@@ -224,7 +226,7 @@ def _saved(state: ControllerState, rollout: LoggedRollout, now: Moment) -> Answe
     if now.seconds - state.saved_at < every:
         return state, []
     seconds = now.seconds - state.in_force_since if state.step_in_force else 0.0
-    evidence = Evidence(rollout.plan.gates, tuple(gathered.rows), outcomes_of(gathered))
+    evidence = Evidence(rollout.plan.gates, tuple(gathered.rows), outcomes_of(gathered), gathered.predictions)
     generation = rollout.entry_generation if state.step_in_force else 0
     progress = RolloutProgress(rollout.id, generation, seconds, state.met_before, evidence)
     return replace(state, saved_at=now.seconds), [SaveProgress(rollout.id, encode_progress(progress))]

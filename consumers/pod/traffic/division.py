@@ -99,7 +99,6 @@ class Division:
             rollout=table.rollout if table is not None else "",
             shares=self._shares(model, table),
             versions=tuple(self._versions(model)),
-            repeated={tally.version: tally.repeated for tally in tallies},
             keyless={tally.version: tally.keyless for tally in tallies},
             shadow_dropped={tally.version: tally.shadow_dropped for tally in tallies},
         )

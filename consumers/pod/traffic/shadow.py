@@ -67,8 +67,10 @@ class Shadow:
         if serving is None:
             return
         seconds_max = copy.traffic.candidate_seconds_max(self._seconds_max)
-        given = await self._answerer.given(serving, copy.asked, seconds_max, look=False, counted=False)
+        given = await self._answerer.given(serving, copy.asked, seconds_max, look=True, counted=False)
         answer, tally = copy.answer, copy.traffic.tally(serving)
+        if given.status == 200:
+            tally.looked_at(given.seen)
         if given.status == answer.status and answers_agree(
             answer.body, answer.json_size_bytes, given.body, given.json_size_bytes
         ):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from modelcast.consumers.pod.slot import Serving
-from modelcast.consumers.pod.worker.frames import NOT_FINITE, REPEATED
+from modelcast.consumers.pod.worker.frames import EMPTY, NOT_FINITE, REPEATED, SCORE_SHIFT
+from modelcast.schemas.evidence.predictions import SCORE_BINS
 from modelcast.schemas.traffic.reports import LATENCY_BUCKETS, VersionCounts, latency_bucket
 from modelcast.schemas.traffic.table import SlowThresholds
 
@@ -22,6 +23,8 @@ class VersionTally:
     slow_harmful: int = 0
     slow_harmless: int = 0
     bad_answers: int = 0
+    looked: int = 0
+    empty: int = 0
     repeated: int = 0
     keyless: int = 0  # of the requests, those without a key
     shadow_agree: int = 0
@@ -29,6 +32,7 @@ class VersionTally:
     shadow_dropped: int = 0  # copies that were never sent
     slowest_seconds: float = 0.0
     latency: list[int] = field(default_factory=lambda: [0] * LATENCY_BUCKETS)
+    scores: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
 
     def ended(self, status: int, seconds: float, seen: int, *, keyed: bool, slow: SlowThresholds) -> None:
         """Count a request that this version answered, or failed to.
@@ -36,7 +40,7 @@ class VersionTally:
         Args:
             status: of the answer, by HTTP; 504: none in time.
             seconds: it took.
-            seen: ``NOT_FINITE``, ``REPEATED``.
+            seen: what its outputs are like, see ``frames``.
             keyed: whether the request had a key.
             slow: from when on it counts as slow.
         """
@@ -58,9 +62,19 @@ class VersionTally:
             self.slow += 1
             self.slow_harmful += microseconds > slow.slow_harmful_us
             self.slow_harmless += microseconds > slow.slow_harmless_us
-        if seen:
+        if status == 200:
             self.bad_answers += bool(seen & NOT_FINITE)
-            self.repeated += bool(seen & REPEATED)
+            self.looked_at(seen)
+
+    def looked_at(self, seen: int) -> None:
+        """Count what the outputs of an answer are like, also of a copy that nobody waited for."""
+        self.looked += 1
+        if not seen:
+            return
+        self.empty += bool(seen & EMPTY)
+        self.repeated += bool(seen & REPEATED)
+        if score := seen >> SCORE_SHIFT:
+            self.scores[score - 1] += 1
 
     def of(self, serving: Serving) -> bool:
         """Whether it is that version's."""
@@ -68,7 +82,6 @@ class VersionTally:
 
     def counts(self, *, ready: bool) -> VersionCounts:
         """As they are reported. ``ready``: the version is loaded here."""
-        used = max((n + 1 for n, count in enumerate(self.latency) if count), default=0)
         return VersionCounts(
             version=self.version,
             manifest_digest=self.manifest_digest,
@@ -83,5 +96,14 @@ class VersionTally:
             bad_answers=self.bad_answers,
             shadow_agree=self.shadow_agree,
             shadow_differ=self.shadow_differ,
-            latency=tuple(self.latency[:used]),
+            looked=self.looked,
+            empty=self.empty,
+            repeated=self.repeated,
+            latency=_used(self.latency),
+            scores=_used(self.scores),
         )
+
+
+def _used(counts: list[int]) -> tuple[int, ...]:
+    """Without the zeros at the end."""
+    return tuple(counts[: max((n + 1 for n, count in enumerate(counts) if count), default=0)])

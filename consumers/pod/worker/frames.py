@@ -8,7 +8,7 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
-_HEADER = struct.Struct("<QIIHH")
+_HEADER = struct.Struct("<QIIIH")
 HEADER_SIZE_BYTES = _HEADER.size
 _CHUNK_BYTES = 256 * 1024
 ALL_JSON = 0xFFFFFFFF  # json_size_bytes of a body without binary tensors
@@ -16,6 +16,8 @@ NO_PART = 0xFFFF  # status of a request for a model that has parts only
 STATUS_MASK = 0x0FFF  # of an answer's status: what HTTP knows; above it stands what was seen of the outputs
 NOT_FINITE = 0x1000  # NaN or infinity is in them
 REPEATED = 0x2000  # they are just those of the answer before, to another request
+EMPTY = 0x4000  # they hold nothing at all
+SCORE_SHIFT = 16  # above it stands the bin of the answer's score (``score_bin``) and 1; 0: it has none
 
 
 class FrameKind(IntEnum):

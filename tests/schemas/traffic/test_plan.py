@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcast.schemas.errors import DecodeError, UsageError
-from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Measure
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Measure, PredictionGate, PredictionMeasure
 from modelcast.schemas.traffic.request_key import KeySource, RequestKey
 from modelcast.schemas.traffic.steps_and_gates import (
     BLUE_GREEN,
@@ -21,7 +21,9 @@ from modelcast.schemas.traffic.steps_and_gates import (
     decode_plan,
     encode_plan,
     gate_of,
+    is_prediction_gate,
     plan_steps_of,
+    prediction_gate_of,
 )
 
 
@@ -73,6 +75,29 @@ def test_steps_as_people_write_them() -> None:
 def test_what_is_no_step_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match=r"write|0 to 100"):
         plan_steps_of(text, seconds=300)
+
+
+def test_gates_on_predictions_as_people_write_them() -> None:
+    assert prediction_gate_of("scores<=10%") == PredictionGate(PredictionMeasure.SCORES, 0.1, 0.2)
+    assert prediction_gate_of("empty<=+1%/5%") == PredictionGate(PredictionMeasure.EMPTY, 0.01, 0.05)
+    assert prediction_gate_of("drift<=10%", (1, 2)).reference == (1, 2)
+    assert prediction_gate_of("constant<=60%").excluded == 1.0
+    assert is_prediction_gate("differ<=5%")
+    assert not is_prediction_gate("errors=1.5x")
+    for wrong in ("scores<=10", "scores=10%", "luck<=1%", "scores<=20%/10%", "scores<=x%", "drift<=10%"):
+        with pytest.raises(UsageError):
+            prediction_gate_of(wrong)
+
+
+def test_a_plan_with_gates_on_predictions_survives_its_way() -> None:
+    gates = (prediction_gate_of("scores<=10%"), prediction_gate_of("drift<=15%", (3, 0, 2)))
+    plan = replace(CANARY, gates=replace(CANARY.gates, predictions=gates))
+    assert decode_plan(encode_plan(plan)) == plan
+    for wrong in ({"measure": "luck"}, {"reference": [-1]}, {"reference": [1.5]}, {"tolerated": 2}, {"more": 1}):
+        written = json.loads(encode_plan(plan))
+        written["gates"]["predictions"][1].update(wrong)
+        with pytest.raises(DecodeError):
+            decode_plan(json.dumps(written))
 
 
 def test_gates_as_people_write_them() -> None:

@@ -95,8 +95,7 @@ class Invariants:
             raise Broken("E: users are drawn anew within a rollout")
         newest = world.store.log.rollout
         stops = newest is None or newest.id != rollout or not newest.active or bool(self._cut_heard)
-        harmed = world.error_rates[8] > 0.02
-        if share < self._shares.get(rollout, 0) and not stops and not harmed:
+        if share < self._shares.get(rollout, 0) and not stops and not world.harmful:
             raise Broken(f"E: the share falls from {self._shares[rollout]} to {share} without a reason")
         self._shares[rollout] = share
 
@@ -148,6 +147,8 @@ class Invariants:
             found = gathered.evidence.candidate
             if found.requests > true[0] or found.errors > true[1]:
                 raise Broken(f"F: {controller.name} counted {found.requests} of {true[0]} requests")
+            if gathered.predictions.candidate.looked > found.requests:
+                raise Broken(f"F: {controller.name} looked at more answers than there were requests")
             if len(gathered.rows) and sum(row.candidate.requests for row in gathered.rows) != found.requests:
                 raise Broken("G: the rows are not what the evidence was made of")
 

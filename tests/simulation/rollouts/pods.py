@@ -30,6 +30,7 @@ class SimulatedPod:
     table: TrafficTable | None = None
     counts: dict[int, list[int]] = field(default_factory=dict)
     generations_in_force: set[int] = field(default_factory=set)
+    constant: set[int] = field(default_factory=set)  # versions that answer everything alike
 
     def crash(self, now: int) -> None:
         """A new process: nothing is loaded but the control, and no table is known."""
@@ -77,7 +78,15 @@ class SimulatedPod:
         self.sequence += 1
         authority = self.table.authority if self.table is not None else (0, 0, 0)
         versions = tuple(
-            VersionCounts(version, digests[version], version in self.loaded, requests, errors)
+            VersionCounts(
+                version,
+                digests[version],
+                version in self.loaded,
+                requests,
+                errors,
+                looked=requests,
+                repeated=requests if version in self.constant else requests // 20,
+            )
             for version, (requests, errors) in sorted(self.counts.items())
         )
         return PodCounts("registry", "fraud", self.region, self.name, str(self.incarnation), self.started_at,
@@ -146,8 +155,10 @@ class SimulatedRegion:
             return
         if self.cuts_at is not None and now >= self.cuts_at:
             self.cut, self.cut_rollout = "by hand", rollout.id
-        elif verdict(self.guard.evidence, rollout.plan.gates).kind is Kind.HARMFUL:
-            self.cut, self.cut_rollout = "errors", rollout.id
+            return
+        found = verdict(self.guard.evidence, rollout.plan.gates, predictions=self.guard.predictions)
+        if found.kind is Kind.HARMFUL:
+            self.cut, self.cut_rollout = found.measure or "", rollout.id
 
     def reading(self, now: int) -> TrafficReading:
         """What it read back."""

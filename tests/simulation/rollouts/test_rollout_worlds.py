@@ -11,8 +11,10 @@ import pytest
 
 from modelcast.agents.rollout.decider import facts, gathering, outlook, step
 from modelcast.agents.rollout.decider import tables as rollout_tables
+from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
 from modelcast.schemas.traffic import table as tables
 from modelcast.schemas.traffic.grant import ACTIVE, RolloutPhase, TrafficGrant
+from modelcast.schemas.traffic.reports import PodCounts
 from tests.simulation.rollouts.invariants import Broken, Invariants
 from tests.simulation.rollouts.world import World
 from tests.support.lanes import often
@@ -21,12 +23,15 @@ HEALTHY, HARMFUL = 0.02, 0.12
 SEEDS = often(40, 6)
 
 
-def simulate(seed: int, *, error_rate: float, faults: float = 1.0, cuts_at: int | None = None) -> World:
+def simulate(
+    seed: int, *, error_rate: float, faults: float = 1.0, cuts_at: int | None = None, constant: bool = False
+) -> World:
     """Run a world; the exception tells what happened."""
-    world, invariants = World(seed, error_rate=error_rate, faults=faults, cuts_at=cuts_at), Invariants()
+    world = World(seed, error_rate=error_rate, faults=faults, cuts_at=cuts_at, constant=constant)
+    invariants = Invariants()
     try:
         world.run(invariants.look)
-        invariants.end(world, harmful=error_rate > HEALTHY or cuts_at is not None)
+        invariants.end(world, harmful=world.harmful or cuts_at is not None)
     except Exception as error:
         raise Broken(f"seed {seed}: {error}\n" + "\n".join(world.notes[-60:])) from error
     return world
@@ -52,6 +57,11 @@ def test_a_healthy_candidate_is_promoted_whatever_fails_on_the_way(seed: int) ->
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_harmful_candidate_is_out_whatever_fails_on_the_way(seed: int) -> None:
     simulate(1_000 + seed, error_rate=HARMFUL)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 2))
+def test_a_candidate_that_answers_everything_alike_is_out_whatever_fails_on_the_way(seed: int) -> None:
+    simulate(3_000 + seed, error_rate=HEALTHY, constant=True)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 2))
@@ -155,8 +165,8 @@ def _f_twice(patch: pytest.MonkeyPatch) -> None:
     """Who takes over counts again what was counted: it does not ask up to when."""
     restore = gathering.gathered_before
 
-    def forgetful(blank: gathering.Gathered, rows: object, outcomes: object) -> gathering.Gathered:
-        found = restore(blank, rows, outcomes)  # type: ignore[arg-type]
+    def forgetful(blank: gathering.Gathered, rows: object, *others: object) -> gathering.Gathered:
+        found = restore(blank, rows, *others)  # type: ignore[arg-type]
         return replace(found, evidence=gathering.fold_counts([*rows, *rows], blank.plan))  # type: ignore[misc]
 
     patch.setattr(step, "gathered_before", forgetful)
@@ -171,6 +181,28 @@ def _g(patch: pytest.MonkeyPatch) -> None:
         "encode_evidence",
         lambda evidence: encode(replace(evidence, counts=evidence.counts[: len(evidence.counts) // 2])),
     )
+
+
+def _g_predictions(patch: pytest.MonkeyPatch) -> None:
+    """What the outputs were like is not kept with the evidence."""
+    encode = outlook.encode_evidence
+    patch.setattr(outlook, "encode_evidence", lambda evidence: encode(replace(evidence, predictions=PredictionSums())))
+
+
+def _f_predictions(patch: pytest.MonkeyPatch) -> None:
+    """Outputs count as soon as they are reported, before their second is closed: who takes over counts them again."""
+    add = gathering.add_report
+
+    def early(gathered: gathering.Gathered, before: PodCounts | None, report: PodCounts, share: int | None) -> object:
+        found = add(gathered, before, report, share)
+        if before is None or found is gathered:
+            return found
+        sides = {7: Predictions(), 8: Predictions()}
+        for counts in gathering.counted_between(before, report):
+            sides[counts.version] = gathering.predictions_of(counts)
+        return replace(found, predictions=gathered.predictions.plus(sides[7], sides[8]))
+
+    patch.setattr(step, "add_report", early)
 
 
 def _i(patch: pytest.MonkeyPatch) -> None:
@@ -214,6 +246,8 @@ MUTANTS: list[tuple[Patch, float, str]] = [
     (_f_doubled, HEALTHY, "F"),
     (_f_twice, HEALTHY, "F"),
     (_g, HEALTHY, "G"),
+    (_f_predictions, HEALTHY, "F"),
+    (_g_predictions, HEALTHY, "G"),
     (_i, HEALTHY, "I"),
     (_j, HEALTHY, "J"),
 ]

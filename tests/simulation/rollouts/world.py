@@ -14,7 +14,7 @@ from modelcast.agents.rollout.decider import entries, facts
 from modelcast.agents.rollout.decider import step as deciding
 from modelcast.agents.rollout.decider.progress import RolloutProgress, decode_progress
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.evidence.gates import ERRORS, Plan
+from modelcast.schemas.evidence.gates import ERRORS, Plan, PredictionGate, PredictionMeasure
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, Entry
 from modelcast.schemas.traffic.steps_and_gates import PlanStep, RolloutPlan, Strategy
@@ -26,7 +26,7 @@ from tests.support.records.folding import stated
 PLAN = RolloutPlan(
     Strategy.CANARY,
     (PlanStep(100, 4), PlanStep(1_000, 4), PlanStep(5_000, 4, proof=True), PlanStep(10_000, 4)),
-    gates=Plan((ERRORS,)),
+    gates=Plan((ERRORS,), predictions=(PredictionGate(PredictionMeasure.CONSTANT, 0.1, 0.2),)),
     deadline_seconds=600.0,
     waves=(("eu",), ("us",)),
 )
@@ -69,6 +69,7 @@ class World:
         faults: float = 1.0,
         seconds: int = 240,
         cuts_at: int | None = None,
+        constant: bool = False,
     ) -> None:
         self.seed, self.rng, self.faults = seed, random.Random(seed), faults
         self.error_rates = {7: 0.02, 8: error_rate, 9: 0.02}
@@ -82,6 +83,10 @@ class World:
             for name in ("eu", "us")
         ]
         self.regions[-1].cuts_at = cuts_at
+        self.harmful = error_rate > self.error_rates[7] or constant
+        for region in self.regions:
+            for pod in region.pods:
+                pod.constant = {8} if constant else set()
         self.controllers: list[SimulatedController] = [self._controller("a")]
         self.now, self.quiet_from, self.seconds = 0, seconds // 2, seconds
         self.mail: list[tuple[int, int, Callable[[], None]]] = []

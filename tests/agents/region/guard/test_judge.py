@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from modelcast.agents.region.guard.judge import GuardEvidence
-from modelcast.schemas.evidence.gates import Plan
+from modelcast.schemas.evidence.gates import Plan, PredictionGate, PredictionMeasure
 from modelcast.schemas.traffic.reports import PodCounts, VersionCounts
 from tests.agents.region.words import MODEL, REGION, REGISTRY, digest
 
@@ -117,3 +117,19 @@ def test_a_healthy_candidate_is_seldom_cut_off() -> None:
             evidence = evidence.counted(report(second, (old[0], old[1]), (new[0], new[1])))
         cut += bool(evidence.harm)
     assert cut <= 3
+
+
+def test_a_candidate_that_answers_everything_alike_is_harmful_where_the_plan_asks_for_it() -> None:
+    def looked(n: int) -> PodCounts:
+        counts = report(n, (30 * n, 0), (n, 0))
+        control, candidate = counts.versions
+        versions = (replace(control, looked=30 * n, repeated=n), replace(candidate, looked=n, repeated=n))
+        return replace(counts, versions=versions)
+
+    gates = (PredictionGate(PredictionMeasure.CONSTANT, 0.1, 0.2),)
+    told = GuardEvidence.of(Plan(predictions=gates), OLD, NEW).counted(report(0, (0, 0), (0, 0)))
+    untold = fresh()
+    for n in range(1, 13):
+        told, untold = told.counted(looked(n)), untold.counted(looked(n))
+    assert told.harm == "constant: 12 answers of the candidate, 12 of the control"
+    assert untold.harm == ""

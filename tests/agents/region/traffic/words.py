@@ -59,7 +59,6 @@ def pod_traffic(
         rollout=table.rollout if table else "",
         shares={arm.version: arm.share for arm in table.arms} if table else {},
         versions=versions,
-        repeated={},
         keyless={},
         shadow_dropped={},
     )

@@ -224,7 +224,7 @@ async def test_what_a_candidate_answers_is_counted_and_what_it_can_not_the_contr
             assert (response.status, response.headers["modelcast-version"]) == (200, "2")
     found = await driver.read_traffic("adder")
     by_version = {counted.version: counted for counted in found.versions}
-    assert (by_version[2].bad_answers, found.repeated[2], found.keyless[2]) == (5, 4, 0)
+    assert (by_version[2].bad_answers, by_version[2].repeated, found.keyless[2]) == (5, 4, 0)
 
     THREE_NUMBERS.put(pod.cache)
     await driver.load(replace(order(THREE_NUMBERS, 3), lane=CANDIDATE))
@@ -245,6 +245,7 @@ async def test_what_a_candidate_answers_is_counted_and_what_it_can_not_the_contr
         assert time.monotonic() < deadline, "all copies are compared"
         await asyncio.sleep(0.02)
     assert (shown.shadow_agree, shown.requests) == (0, 0)
+    assert shown.looked == sum(shown.scores) == 10, "what copies are answered is looked at, too"
 
 
 @pytest.mark.soak

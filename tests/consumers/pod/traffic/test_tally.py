@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from modelcast.consumers.pod.traffic.tally import VersionTally
-from modelcast.consumers.pod.worker.frames import NOT_FINITE, REPEATED
+from modelcast.consumers.pod.worker.frames import EMPTY, NOT_FINITE, REPEATED, SCORE_SHIFT
 from modelcast.consumers.pod_clients.port import PodTraffic, PodUnreachable
 from modelcast.consumers.pod_clients.traffic import decode_pod_traffic, encode_pod_traffic
 from modelcast.schemas.traffic.reports import VersionCounts, latency_bucket
@@ -49,10 +49,17 @@ def test_what_outputs_are_like_is_counted() -> None:
     assert (found.bad_answers, found.repeated, found.keyless) == (2, 2, 3)
 
 
+def test_only_answers_were_looked_at_and_their_scores_are_counted_by_bin() -> None:
+    counts = tally((200, 0.1, 0), (200, 0.1, EMPTY), (200, 0.1, (3 + 1) << SCORE_SHIFT), (500, 0.1, 0)).counts(
+        ready=True
+    )
+    assert (counts.looked, counts.empty, counts.scores, counts.requests) == (3, 1, (0, 0, 0, 1), 4)
+
+
 READING = PodTraffic(
     *("pod-a", "0123456789abcdef", 5, 6, (7, 1, 2), DIGEST, "r1", {7: 9900, 8: 100}),
-    (VersionCounts(8, DIGEST, ready=True, requests=3, latency=(0, 3)),),
-    *({8: 2}, {8: 1}, {8: 0}),
+    (VersionCounts(8, DIGEST, ready=True, requests=3, latency=(0, 3), looked=3, scores=(1, 2)),),
+    *({8: 1}, {8: 0}),
 )
 
 
@@ -74,7 +81,7 @@ def test_a_reading_survives_its_way() -> None:
         {"incarnation": "x" * 257},
         {"rollout": 5},
         {"shares": [1, 2]},
-        {"repeated": {"8": 2**70}},
+        {"keyless": {"8": 2**70}},
         {"keyless": {"eight": 1}},
         {"sequence": True},
     ],

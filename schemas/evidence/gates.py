@@ -177,7 +177,7 @@ class Plan:
     predictions: tuple[PredictionGate, ...] = ()
 
     def __post_init__(self) -> None:
-        measures = [gate.measure for gate in (*self.gates, *self.predictions)]
+        measures = [*(str(gate.measure) for gate in self.gates), *(str(gate.measure) for gate in self.predictions)]
         if not self.gates or len(set(measures)) != len(measures):
             raise UsageError("a plan has at least one gate, and each measure once", subject="rollout plan")
         names = [gate.name for gate in self.outcomes]

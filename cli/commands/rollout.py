@@ -1,7 +1,7 @@
 """``modelcast rollout``: a new version earns its traffic bit by bit, and leaves it by itself when it harms."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +52,8 @@ def start(
         str, typer.Option("--steps", help="Shares in per cent: 1,10,50,100; 10@1h lasts, 50! needs proof.")
     ] = "",
     gate: Annotated[
-        list[str] | None, typer.Option("--gate", help="errors=1.5x, p99=1.2x, outcome:ctr>=-1%: what is tolerated.")
+        list[str] | None,
+        typer.Option("--gate", help="errors=1.5x, p99=1.2x, scores<=10%, outcome:ctr>=-1%: what is tolerated."),
     ] = None,
     waves: Annotated[
         str, typer.Option("--waves", help="Regions one after the other: 'eu;us,ap'. Others come last.")
@@ -91,6 +92,7 @@ def start(
         strategy or own.rollout or "canary",
         steps=steps or own.steps,
         gates=gate or (),
+        reference=_reference(settings, wanted.model, wanted.version, gate or ()),
         waves=waves or own.waves,
         standby=standby,
         key=key or own.key,
@@ -150,6 +152,17 @@ def await_end(settings: "Settings", model: str, rollout_id: str, timeout_seconds
         time.sleep(WAIT_STEP_SECONDS)
 
 
+def _reference(settings: "Settings", model: str, version: int, gates: Iterable[str]) -> tuple[int, ...]:
+    """The scores that the version brings along, where a gate compares with them."""
+    if not any(gate.strip().startswith("drift") for gate in gates):
+        return ()
+    from modelcast.cli.configured import origin_registry
+    from modelcast.cli.reference_scores import read_reference
+
+    reader = origin_registry(settings)
+    return read_reference(reader.store, reader.tail(model, None).log, version)
+
+
 def _check_regions(settings: "Settings", plan: "RolloutPlan") -> None:
     """Refuse regions that the settings do not list: they would be waited for in vain."""
     named = {region for wave in plan.waves for region in wave} | set(plan.standby)
@@ -163,6 +176,8 @@ def _show_forecast(plan: "RolloutPlan", requests_per_second: float | None, error
     from modelcast.schemas.evidence.counts import SHARES
     from modelcast.schemas.evidence.forecast import forecast as forecast_of
     from modelcast.schemas.evidence.forecast import sentence
+    from modelcast.schemas.evidence.prediction_forecast import forecast_predictions, prediction_sentence
+    from modelcast.schemas.traffic.steps_and_gates import Strategy
 
     if output is not Format.table:
         return
@@ -174,6 +189,11 @@ def _show_forecast(plan: "RolloutPlan", requests_per_second: float | None, error
         if 0 < share < SHARES:
             found = forecast_of(requests_per_second, errors, share / SHARES, plan=plan.gates)
             out.print(sentence(found))
+            for gate in forecast_predictions(requests_per_second, share / SHARES, plan.gates):
+                out.print(f"  {prediction_sentence(gate)}")
+    if plan.strategy is Strategy.SHADOW:
+        for gate in forecast_predictions(requests_per_second, None, plan.gates):
+            out.print(prediction_sentence(gate))
 
 
 def _word(kind: CommandKind, say_it: Say) -> Callable[..., None]:

@@ -7,7 +7,7 @@ import orjson
 
 from modelcast.consumers.pod_clients.port import PodTraffic, PodUnreachable
 from modelcast.schemas.digests import DIGEST_PATTERN
-from modelcast.schemas.evidence.predictions import SCORE_BINS
+from modelcast.schemas.evidence.gates import SCORE_BINS
 from modelcast.schemas.names import VERSION_MAX
 from modelcast.schemas.traffic.reports import LATENCY_BUCKETS, VersionCounts
 

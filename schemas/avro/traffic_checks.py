@@ -14,9 +14,8 @@ from modelcast.schemas.avro.value_checks import (
     need_version_or_none,
 )
 from modelcast.schemas.digests import DIGEST_PATTERN
-from modelcast.schemas.evidence.gates import OUTCOME_NAME, OUTCOMES_MAX
+from modelcast.schemas.evidence.gates import OUTCOME_NAME, OUTCOMES_MAX, SCORE_BINS
 from modelcast.schemas.evidence.means import OUTCOME_MAX
-from modelcast.schemas.evidence.predictions import SCORE_BINS
 from modelcast.schemas.names import MODEL_PATTERN, REGION_PATTERN
 from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import LATENCY_BUCKETS, PodCounts, RolloutState, TrafficReading

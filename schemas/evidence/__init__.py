@@ -13,6 +13,7 @@ __all__ = [
     "means",
     "outcomes",
     "portable_math",
+    "prediction_forecast",
     "predictions",
     "ratio",
     "replay",

@@ -238,15 +238,16 @@ def _log_mean_exp(logs: list[float]) -> float:
 
 def sentence(found: Forecast) -> str:
     """The forecast as people say it."""
-    shows = [f"shows {wait.ratio:g}x {_about(wait.median_seconds)}" for wait in found.harmful if found.error_rate]
-    shows.append(f"proves less than {found.harmless.ratio:g}x {_about(found.harmless.median_seconds)}")
+    shows = [f"shows {wait.ratio:g}x {about(wait.median_seconds)}" for wait in found.harmful if found.error_rate]
+    shows.append(f"proves less than {found.harmless.ratio:g}x {about(found.harmless.median_seconds)}")
     return (
         f"at {found.requests_per_second:,.10g} requests/s and {100 * found.error_rate:.4g} % errors "
         f"a {100 * found.share:g} % step {', '.join(shows)}"
     )
 
 
-def _about(seconds: float | None) -> str:
+def about(seconds: float | None) -> str:
+    """A wait as people say it."""
     if seconds is None:
         return f"not within {SECONDS_MAX / 86400:.0f} days"
     for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):

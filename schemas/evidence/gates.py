@@ -107,6 +107,15 @@ class OutcomeGate:
         return 1.0 + worse if control_mean >= 0 else 1.0 - worse
 
 
+SCORE_EDGES: tuple[float, ...] = (
+    -1e6, -1e4, -1e3, -100.0, -30.0, -10.0, -5.0, -3.0, -2.0, -1.0, -0.5, -0.1, 0.0,
+    1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98,
+    0.99, 0.997, 0.999, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1e3, 1e4, 1e6,
+)  # fmt: skip
+"""Between the bins of scores; close to each other where probabilities are."""
+SCORE_BINS = len(SCORE_EDGES) + 1
+
+
 class PredictionMeasure(StrEnum):
     """What a gate on predictions compares; no label is needed."""
 

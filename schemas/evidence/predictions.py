@@ -22,18 +22,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from modelcast.schemas.errors import ContentError
-from modelcast.schemas.evidence.gates import PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import SCORE_BINS, SCORE_EDGES, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.portable_math import UNITS_PER_NAT, log_mean_exp, units_of
 
-SCORE_EDGES: tuple[float, ...] = (
-    -1e6, -1e4, -1e3, -100.0, -30.0, -10.0, -5.0, -3.0, -2.0, -1.0, -0.5, -0.1, 0.0,
-    1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98,
-    0.99, 0.997, 0.999, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1e3, 1e4, 1e6,
-)  # fmt: skip
-"""Between the bins of scores; close to each other where probabilities are."""
-SCORE_BINS = len(SCORE_EDGES) + 1
-_BETS = (0.1, 0.3, 0.8, 2.0, 4.0)
-"""Four times the differences beyond the limit that are found soonest."""
+BETS = (0.1, 0.3, 0.8, 2.0, 4.0)
+"""Each is four times the difference beyond the limit that it finds soonest."""
 
 
 def score_bin(score: float) -> int:
@@ -168,7 +161,7 @@ def _judged(gate: PredictionGate, parts: list[int], weight: int, events: tuple[i
 
 def _bets(ahead: int, weight: int, limit: float) -> list[int]:
     over, size = ahead / UNITS_PER_NAT - limit * (weight / UNITS_PER_NAT), weight / UNITS_PER_NAT
-    return [units_of(bet * over - bet * bet * size / 8.0) for bet in _BETS]
+    return [units_of(bet * over - bet * bet * size / 8.0) for bet in BETS]
 
 
 def _weight(answers: tuple[int, int]) -> int:

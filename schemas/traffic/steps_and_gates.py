@@ -13,6 +13,7 @@ from modelcast.schemas.errors import ContentError, DecodeError, UsageError
 from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.evidence.gates import (
     OUTCOMES_MAX,
+    SCORE_BINS,
     Gate,
     Measure,
     OutcomeGate,
@@ -20,7 +21,6 @@ from modelcast.schemas.evidence.gates import (
     PredictionGate,
     PredictionMeasure,
 )
-from modelcast.schemas.evidence.predictions import SCORE_BINS
 from modelcast.schemas.names import REGION_PATTERN
 from modelcast.schemas.traffic.json_fields import JsonFields, json_bytes
 from modelcast.schemas.traffic.request_key import AT_RANDOM, RequestKey

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from modelcast.consumers.pod.slot import Serving
 from modelcast.consumers.pod.worker.frames import EMPTY, NOT_FINITE, REPEATED, SCORE_SHIFT
-from modelcast.schemas.evidence.predictions import SCORE_BINS
+from modelcast.schemas.evidence.gates import SCORE_BINS
 from modelcast.schemas.traffic.reports import LATENCY_BUCKETS, VersionCounts, latency_bucket
 from modelcast.schemas.traffic.table import SlowThresholds
 

@@ -8,16 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.schemas.errors import ContentError, UsageError
-from modelcast.schemas.evidence.gates import Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import SCORE_BINS, SCORE_EDGES, Plan, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.kinds import Kind
-from modelcast.schemas.evidence.predictions import (
-    SCORE_BINS,
-    SCORE_EDGES,
-    Predictions,
-    PredictionSums,
-    judge_predictions,
-    score_bin,
-)
+from modelcast.schemas.evidence.predictions import Predictions, PredictionSums, judge_predictions, score_bin
 from modelcast.schemas.evidence.replay import Evidence, decode_evidence, encode_evidence, replayed
 from modelcast.schemas.evidence.verdict import GateVerdict, empty, harm_needed, verdict
 

@@ -98,6 +98,14 @@ class Origin:
                 )
         self.conditional_puts_checked = True
 
+    def check_may(self, subjects: Sequence[str]) -> None:
+        """Refuse what the keys that sign here may not say; nothing is asked where no root of trust is pinned.
+
+        Raises:
+            Untrusted: no reader would believe it.
+        """
+        self.reader.trust.check_may(subjects, self.reader.sign, self.settings.trust.keys)
+
     def model_log(self, model: str) -> ModelLog:
         """The fold of everything in a model's log; costs one request when little is new.
 

@@ -128,7 +128,7 @@ def claim(
         log.check(entry)
         put_schema(reader.store, type(entry))
         stated = state(entry, log.digest_at(log.head), reader.sign)
-        reader.check_own(stated)
+        reader.trust.check_own(stated, reader.book)
         found = _put_entry(reader, stated, deadline)
         if found is not None:
             return Claimed(found.entry, log.extend(found.stated), found.last_modified_us, found.body)

@@ -1,5 +1,6 @@
 """Who may say what in a log that is read: the policy, renewed where an entry's signer is not in it yet."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -9,9 +10,10 @@ from modelcast.schemas.digests import short
 from modelcast.schemas.errors import DecodeError, ForeignRegistry
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.log.statements import Trust, read_stated
+from modelcast.schemas.log.statements import Sign, Trust, read_stated
 from modelcast.schemas.records import LogPosition
-from modelcast.schemas.trust.verdict import Untrusted
+from modelcast.schemas.trust.envelope import PayloadType, Signed, pae
+from modelcast.schemas.trust.verdict import UNSIGNED, Untrusted, good_keys, require
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +54,37 @@ class EntryTrust:
             log.info("the policy is a newer one", policy=newer.policy.version, reason=error.reason)
             return read_stated(body, book=book, trust=newer)
 
+    def check_may(self, subjects: Sequence[str], sign: Sign | None, uris: Sequence[str]) -> None:
+        """Refuse what the keys that sign here may not say, before anything is made of it.
+
+        They sign a trial, so that a key that can't sign is found out as well.
+
+        Args:
+            subjects: the paths that it needs leave for.
+            sign: what signs here; None: nothing.
+            uris: the keys that sign, for the hint.
+
+        Raises:
+            Untrusted: no reader with today's policy would believe it; the hint is the command that mends it.
+        """
+        if self._source is None:
+            return
+        trust = self._source.current()
+        try:
+            try:
+                _try(subjects, sign, trust)
+            except Untrusted:
+                newer = self._source.renewed(trust) if sign is not None else None
+                if newer is None:
+                    raise
+                _try(subjects, sign, newer)
+        except Untrusted as error:
+            keys = " ".join(f"--key {uri}" for uri in uris) or "--key file:KEY.pem"
+            paths = " ".join(f"'{each}'" for each in subjects)
+            before = "" if sign is not None else "set trust.keys to keys that may say it; "
+            hint = f"{before}who holds the policy's keys lets them: modelcast keys grant NAME {paths} {keys}"
+            raise Untrusted(error.message, reason=error.reason, subject=subjects[0].split("/")[1], hint=hint) from None
+
     def check_own(self, stated: StatedEntry, book: SchemaBook) -> None:
         """Refuse an entry that is not written yet and that readers with the same policy would refuse.
 
@@ -90,3 +123,10 @@ class EntryTrust:
             subject=read.model,
             hint="the store was restored or rewritten; see `modelcast doctor --only logs`",
         )
+
+
+def _try(subjects: Sequence[str], sign: Sign | None, trust: Trust) -> None:
+    if sign is None:
+        raise Untrusted("nothing signs here, and a root of trust is pinned", reason=UNSIGNED)
+    trial = Signed(PayloadType.TRIAL, b"", sign(pae(PayloadType.TRIAL, b"")))
+    require(subjects, good_keys(trial, trust.policy, trust.verify), trust.policy)

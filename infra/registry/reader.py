@@ -101,7 +101,7 @@ class RegistryReader:
         sign: Sign | None = None,
     ) -> None:
         self.store, self.sign = store, sign
-        self._trust = EntryTrust(trust)
+        self.trust = EntryTrust(trust)
         self.book = book if book is not None else SchemaBook()
         self._expected_id = expected_id or None
         self._id: str | None = None
@@ -291,21 +291,13 @@ class RegistryReader:
         """
         try:
             try:
-                return self._trust.read(body, self.book)
+                return self.trust.read(body, self.book)
             except UnknownSchema as unknown:
                 self.learn_schema(unknown.subject)
-                return self._trust.read(body, self.book)
+                return self.trust.read(body, self.book)
         except DecodeError as error:
             hint = error.hint or DAMAGED_HINT
             raise type(error)(error.message, reason=error.reason, subject=subject, hint=hint) from None
-
-    def check_own(self, stated: StatedEntry) -> None:
-        """Refuse an entry that is not written yet and that readers with the same policy would refuse.
-
-        Raises:
-            Untrusted: the policy does not let the keys that sign here say it.
-        """
-        self._trust.check_own(stated, self.book)
 
     def learn_schema(self, fingerprint: str) -> None:
         """Fetch a writer's schema into the book.
@@ -365,7 +357,7 @@ class RegistryReader:
         """The tail, once it is known whether the store still holds what ``begun`` was read from."""
         if isinstance(tail.unread, BrokenChain):
             self.check_standing(begun)
-        self._trust.check_floor(tail.log, tail.unread)
+        self.trust.check_floor(tail.log, tail.unread)
         if tail.unread is not None and not partial:
             raise tail.unread
         return tail

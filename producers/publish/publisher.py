@@ -29,6 +29,7 @@ from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import brief
 from modelcast.schemas.ports import Announcer, ObjectStore
 from modelcast.schemas.records import Activation, ArtifactRef
+from modelcast.schemas.trust.subjects import publish_subjects
 
 
 class Publisher(LogWriter):
@@ -112,6 +113,7 @@ class Publisher(LogWriter):
         Raises:
             UsageError: a name or value makes no sense.
             Refused: the rules say no (see the message).
+            Untrusted: a root of trust is pinned, and its policy does not let the keys of ``trust.keys`` say it.
             ForeignRegistry: the store is not the one that was expected.
             StoreUnavailable: the store can't be reached; nothing, or nothing certain, was claimed: publish again.
             Unannounced: it is claimed, but Kafka did not confirm; the tracker will announce it.
@@ -140,6 +142,7 @@ class Publisher(LogWriter):
         origin.warm_up()
         audit = self._audit(origin)
         try:
+            origin.check_may(publish_subjects(asked.model, asked.activation, asked.placement))
             artifact = scan(files, allow_pickle=pickles, progress=progress)
             check_known(artifact.unknown, unknown, subject=str(files))
             request = asked.of(_reference(artifact))

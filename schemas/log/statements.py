@@ -16,6 +16,7 @@ from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate, Statement
 from modelcast.schemas.trust.envelope import PayloadType, Signature, Signed, pae
 from modelcast.schemas.trust.policy import TrustPolicy
+from modelcast.schemas.trust.subjects import subjects_of
 from modelcast.schemas.trust.verdict import Untrusted, Verify, good_keys, is_signed, open_signed, require
 
 Sign = Callable[[bytes], tuple[Signature, ...]]
@@ -75,7 +76,7 @@ def read_stated(body: bytes | None, *, book: SchemaBook, trust: Trust | None = N
         return stated
     if doubt is not None:
         raise doubt
-    require(stated.entry, good, trust.policy)
+    require(subjects_of(stated.entry), good, trust.policy)
     return replace(stated, signers=good)
 
 

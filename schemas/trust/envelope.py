@@ -18,6 +18,8 @@ class PayloadType(StrEnum):
     ENTRY = "application/vnd.modelcast.log-entry"
     ACK = "application/vnd.modelcast.acknowledgement"
     HEARTBEAT = "application/vnd.modelcast.heartbeat"
+    TRIAL = "application/vnd.modelcast.trial"
+    """Nothing: signed to find out whether a key can sign and is one of the policy's."""
 
 
 @dataclass(frozen=True, slots=True)

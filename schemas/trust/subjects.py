@@ -5,8 +5,11 @@
 begins with ``~``.
 """
 
+from collections.abc import Sequence
+
 from modelcast.schemas.records import (
     ALL_REGIONS,
+    Activation,
     ModelAck,
     ModelCommand,
     ModelUpdate,
@@ -20,12 +23,17 @@ Signable = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat
 """Records that are signed."""
 
 
+def publish_subjects(model: str, activation: Activation, placement: Sequence[str]) -> tuple[str, ...]:
+    """The paths that a publication needs leave for; ``placement`` is empty where all regions may have it."""
+    paths = [f"publish/{model}/{activation.value.lower()}/{region}" for region in placement or (EVERYWHERE,)]
+    return tuple(dict.fromkeys(paths))
+
+
 def subjects_of(record: Signable) -> tuple[str, ...]:
     """The paths that ``record`` needs leave for, each once, in order of its regions."""
     match record:
         case ModelUpdate():
-            how = record.activation.value.lower()
-            paths = [f"publish/{record.model}/{how}/{region}" for region in record.placement or (EVERYWHERE,)]
+            return publish_subjects(record.model, record.activation, record.placement)
         case ModelCommand():
             kind = record.kind.value.lower()
             regions = ["" if target.region == ALL_REGIONS else target.region for target in record.targets]

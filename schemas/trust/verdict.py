@@ -4,13 +4,12 @@ Nothing of a payload is parsed before a key that the policy knows has signed it,
 policy allowed all that it says. ``schemas/log/statements.py`` does so for log entries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from modelcast.schemas.codec import HEADER_SIZE_BYTES, MARKER, decode_as, writer_schema
 from modelcast.schemas.errors import DecodeError, ExitCode
 from modelcast.schemas.trust.envelope import PayloadType, Signed, pae
 from modelcast.schemas.trust.policy import TrustPolicy, why_not_allowed
-from modelcast.schemas.trust.subjects import Signable, subjects_of
 
 HINT = "`modelcast keys list` says who may; `keys floor` believes what was written before there was trust"
 Verify = Callable[[str, bytes, bytes], bool]
@@ -69,11 +68,16 @@ def good_keys(signed: Signed, policy: TrustPolicy, verify: Verify) -> frozenset[
     raise Untrusted(f"no signature is good ({ids})", reason=BAD_SIGNATURE)
 
 
-def require(record: Signable, good: frozenset[str], policy: TrustPolicy) -> None:
-    """Refuse a record whose signers may not say all of it.
+def require(subjects: Sequence[str], good: frozenset[str], policy: TrustPolicy) -> None:
+    """Refuse what its signers may not say.
+
+    Args:
+        subjects: the paths that it needs leave for (``subjects_of``).
+        good: ids of the keys whose signatures were found good.
+        policy: who may say what.
 
     Raises:
         Untrusted: the policy does not allow it; the message names the path and what it takes.
     """
-    if why := why_not_allowed(policy, subjects_of(record), good):
+    if why := why_not_allowed(policy, subjects, good):
         raise Untrusted(why, reason=NOT_ALLOWED, hint=HINT)

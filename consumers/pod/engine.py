@@ -99,6 +99,20 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class RemoteEngine(Engine, Protocol):
+    """Drives a server that may be away while no model shows it."""
+
+    async def reach_server(self) -> None:
+        """Return if the server answers. Asked while it serves no model, as often as it is watched.
+
+        Raises:
+            PodUnreachable: it does not.
+            LoadFailed: what answers there is another program.
+        """
+        ...
+
+
+@runtime_checkable
 class LanedEngine(Engine, Protocol):
     """Serves a candidate beside the control: at most one version in each lane of a model.
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from modelcast.consumers.pod.engine import Engine, LanedEngine, Served
+from modelcast.consumers.pod.engine import Engine, LanedEngine, RemoteEngine, Served
 from modelcast.consumers.pod.failures import as_load_failed, failure_message
 from modelcast.consumers.pod.slot import Serving, Slot, loads_alone
 from modelcast.consumers.pod.uninterrupted import uninterrupted
@@ -48,6 +48,9 @@ class Supervisor:
         self.kind, self.gapless = engine.capabilities.kind, engine.capabilities.gapless
         self.watches = engine.capabilities.watch_seconds is not None
         self._laned = engine if isinstance(engine, LanedEngine) else None
+        self._remote = engine if isinstance(engine, RemoteEngine) else None
+        # Why a server that serves nothing can't be said to be there.
+        self._unreached = "its server has not answered yet" if self._remote else ""
         self._swapping = 0  # swaps under way in which the server may fail requests
         # By lane, held by the slot whose version is loaded: no control waits for a candidate whose load hangs.
         self._turns = {lane: asyncio.Lock() for lane in LANES}
@@ -75,7 +78,12 @@ class Supervisor:
         if self._swapping:
             return "a version is being swapped in"
         controls = (slot for slot in self.slots.values() if not slot.lane)
-        return next((trouble for slot in controls if (trouble := slot.trouble)), "")
+        trouble = next((trouble for slot in controls if (trouble := slot.trouble)), "")
+        return trouble or ("" if self._serves_any else self._unreached)
+
+    @property
+    def _serves_any(self) -> bool:
+        return any(slot.serving is not None for slot in self.slots.values())
 
     def slot(self, model: str, lane: str = "") -> Slot:
         """The place of a model's lane, added if there is none. Both lanes of a model are admitted to in turn."""
@@ -334,12 +342,28 @@ class Supervisor:
     async def _watch(self, seconds: float) -> None:
         """Ask the server every ``seconds``: it may have restarted, or another client had it load something."""
         while True:
+            await self._reach_server()
             await asyncio.sleep(seconds)
             for slot in list(self.slots.values()):
                 try:
                     await self.confirmed(slot)
                 except PodUnreachable as error:  # the others are asked all the same: it may concern this model alone
                     log.warning("the server does not answer", model=slot.model, error=str(error))
+
+    async def _reach_server(self) -> None:
+        """A server that serves nothing yet is away unnoticed otherwise: its pod would be ready, and fail requests."""
+        if self._remote is None or self._serves_any:
+            return
+        before = self._unreached
+        try:
+            await self._remote.reach_server()
+            self._unreached = ""
+        except ModelcastError as error:
+            self._unreached = str(error)
+        except Exception as error:
+            self._unreached = failure_message(error)
+        if self._unreached != before:
+            log.info("server", answers=not self._unreached, **({"why": self._unreached} if self._unreached else {}))
 
     async def _retire(self, slot: Slot) -> None:
         try:

@@ -59,6 +59,10 @@ class HttpEngine(ABC):
         """
         await self.client.ask("GET", "/")
 
+    async def reach_server(self) -> None:
+        """See ``RemoteEngine``."""
+        await self.reach("")
+
     @abstractmethod
     async def note(self, model: str) -> bytes | None:
         """What ``undo_load`` needs after a load that failed: taken before the server is told."""

@@ -44,6 +44,7 @@ INFER_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
+_AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 _NEWER = ("has no field named", "has no value named", "has no value with number")  # protobuf's words
 _NEWER_HINT = (
     'publish it with a modelcast/triton.json that holds "config" as JSON, which Triton gets as it is; or update the '
@@ -107,6 +108,15 @@ class TritonEngine:
         if self._repository is not None:  # what a companion that was killed has left under trial
             for trial in await asyncio.to_thread(self._repository.models, TRIAL_SUFFIX):
                 await self._end_trial(trial)
+
+    async def reach_server(self) -> None:
+        """See ``RemoteEngine``."""
+        try:
+            await self._client.is_server_live(client_timeout=READ_SECONDS)
+        except InferenceServerException as error:
+            if not str(error.status()).endswith(_AWAY):
+                return  # it may restrict who asks this
+            raise PodUnreachable(str(error.message()), subject=self._address) from None
 
     async def prepare(self, order: LoadOrder) -> None:
         """See ``Engine.prepare``."""

@@ -43,6 +43,9 @@ class WebhookEngine(HttpEngine):
         if self._webhook.check is not None:
             await self._send(self._webhook.check, {"model": model})
 
+    async def reach_server(self) -> None:
+        """Its settings name no request that is about no model."""
+
     async def note(self, model: str) -> bytes | None:
         """The version that it was told last."""
         return await self.read(model, _CURRENT_FILE)

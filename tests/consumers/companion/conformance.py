@@ -222,6 +222,12 @@ class SilentConformance(ComparingConformance):
     async def test_a_server_that_hangs_or_another_program_in_its_place_is_not_ready_and_blames_nothing(
         self, rig: ServerRig, companion: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
     ) -> None:
+        rig.signal(signal.SIGSTOP)
+        try:  # nothing is served yet: only the server itself can show that it is away
+            await self.until_ready(http, companion, False)
+        finally:
+            rig.signal(signal.SIGCONT)
+        await self.until_ready(http, companion, True)
         await self.serves(1, rig, companion, driver)
         rig.artifact(2).put(companion.cache)
         rig.signal(signal.SIGSTOP)

@@ -231,3 +231,40 @@ async def test_a_server_that_never_unloads_is_not_asked_again(make: Make) -> Non
         await repository.unload("m", epoch=1, generation=2)
     await asyncio.sleep(0.3)
     assert server.retirements == 1
+
+
+class RemoteServer(Server):
+    """One that may be away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = "connection refused"
+        self.asked = 0
+
+    async def reach_server(self) -> None:
+        self.asked += 1
+        if self.away:
+            raise PodUnreachable(self.away)
+
+
+async def test_a_pod_without_models_takes_no_traffic_while_its_server_is_away(make: Make) -> None:
+    server = RemoteServer()
+    supervisor = make(server).supervisor
+    assert supervisor.trouble == "its server has not answered yet"
+    await supervisor.start()
+    await until_async(lambda: "connection refused" in supervisor.trouble, "it is told why")
+    server.away = ""
+    await until_async(lambda: not supervisor.trouble, "it answers")
+    server.away = "connection reset"
+    await until_async(lambda: "connection reset" in supervisor.trouble, "it went away again")
+
+
+async def test_a_server_that_serves_is_asked_for_its_models_alone(make: Make) -> None:
+    server = RemoteServer()
+    repository = make(server)
+    await repository.supervisor.start()
+    await repository.load(order(1))
+    assert not repository.supervisor.trouble
+    asked = server.asked
+    await asyncio.sleep(0.1)
+    assert server.asked <= asked + 1, "one question may have been under way"

@@ -27,7 +27,7 @@ _DENSITY = tuple(exp(-z * z / 2.0) for z in _GRID)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BanditBatch:
     """What came in one batch.
 
     Attributes:
@@ -58,7 +58,7 @@ class Discounted:
         )
 
 
-def candidate_share(batches: Iterable[Batch], floor: int, *, higher_is_better: bool) -> int:
+def candidate_share(batches: Iterable[BanditBatch], floor: int, *, higher_is_better: bool) -> int:
     """The last of ``candidate_shares``; the floor where there was no batch."""
     control, candidate, proved = Discounted(), Discounted(), False
     for batch in batches:
@@ -66,7 +66,7 @@ def candidate_share(batches: Iterable[Batch], floor: int, *, higher_is_better: b
     return _share(control, candidate, floor, proved=proved, higher_is_better=higher_is_better)
 
 
-def candidate_shares(batches: Iterable[Batch], floor: int, *, higher_is_better: bool) -> Iterator[int]:
+def candidate_shares(batches: Iterable[BanditBatch], floor: int, *, higher_is_better: bool) -> Iterator[int]:
     """The candidate's share after each batch, in ten-thousandths.
 
     It stays at the floor until the candidate has been proved harmless once; harm ends the rollout, and is no matter of
@@ -84,7 +84,7 @@ def candidate_shares(batches: Iterable[Batch], floor: int, *, higher_is_better: 
 
 
 def _weighed(
-    control: Discounted, candidate: Discounted, batch: Batch, *, proved: bool
+    control: Discounted, candidate: Discounted, batch: BanditBatch, *, proved: bool
 ) -> tuple[Discounted, Discounted, bool]:
     return control.after(batch.control), candidate.after(batch.candidate), proved or batch.proved
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 from modelcast.schemas.errors import ContentError, DecodeError
-from modelcast.schemas.evidence.bandit import Batch, candidate_shares
+from modelcast.schemas.evidence.bandit import BanditBatch, candidate_shares
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
 from modelcast.schemas.evidence.gates import Gate, Measure, OutcomeGate, Plan, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.means import Moments
@@ -36,7 +36,7 @@ class Evidence:
     counts: tuple[Counts, ...]
     outcomes: tuple[OutcomeTotals, ...] = ()
     predictions: PredictionSums = field(default_factory=PredictionSums)
-    batches: tuple[Batch, ...] = ()
+    batches: tuple[BanditBatch, ...] = ()
     floor: int = 0
 
 
@@ -157,11 +157,11 @@ def _predictions(fields: dict[str, Any]) -> PredictionSums:
     return PredictionSums(**sums)
 
 
-def _batch(row: list[Any]) -> Batch:
+def _batch(row: list[Any]) -> BanditBatch:
     *numbers, proved = row
     if len(numbers) != 6 or any(type(each) is not int for each in numbers) or not isinstance(proved, bool):
         raise DecodeError(f"a batch of {len(row)} values", hint="six whole numbers, and true or false")
-    return Batch(Moments(*numbers[:3]), Moments(*numbers[3:]), proved)
+    return BanditBatch(Moments(*numbers[:3]), Moments(*numbers[3:]), proved)
 
 
 def _totals(row: list[Any]) -> OutcomeTotals:

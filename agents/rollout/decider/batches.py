@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from modelcast.agents.rollout.decider.facts import ControllerState, Moment
 from modelcast.agents.rollout.decider.gathering import Gathered, outcomes_of
-from modelcast.schemas.evidence.bandit import BATCHES_MAX, Batch, candidate_share
+from modelcast.schemas.evidence.bandit import BATCHES_MAX, BanditBatch, candidate_share
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.outcomes import OutcomeTotals
 from modelcast.schemas.evidence.replay import Evidence
@@ -49,7 +49,7 @@ def with_batch(
     for batch in gathered.batches:
         control, candidate = control.less(batch.control), candidate.less(batch.candidate)
     proved = all(gate.kind is Kind.HARMLESS for gate in found.gates)
-    batch = Batch(control, candidate, proved)
+    batch = BanditBatch(control, candidate, proved)
     return replace(state, gathered=replace(gathered, batches=(*gathered.batches, batch)), batch_since=now.seconds)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from modelcast.schemas.evidence.bandit import Batch
+from modelcast.schemas.evidence.bandit import BanditBatch
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
 from modelcast.schemas.evidence.gates import OUTCOMES_MAX, Plan
 from modelcast.schemas.evidence.means import Moments
@@ -75,7 +75,7 @@ class Gathered:
     outcomes: Mapping[str, OutcomeTotals] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     predictions: PredictionSums = field(default_factory=PredictionSums)
-    batches: tuple[Batch, ...] = ()
+    batches: tuple[BanditBatch, ...] = ()
 
 
 def nothing_gathered(plan: Plan, candidate_digest: str) -> Gathered:

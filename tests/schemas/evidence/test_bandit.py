@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modelcast.schemas.errors import DecodeError
 from modelcast.schemas.evidence.bandit import (
     REMEMBERED,
-    Batch,
+    BanditBatch,
     Discounted,
     best_chances,
     candidate_share,
@@ -112,7 +112,7 @@ def test_nothing_is_known_before_anything_came_and_of_what_is_all_alike() -> Non
 def test_shares_keep_to_the_floor_wait_for_proof_and_are_replayed(
     drawn: list[tuple[int, int, bool]], floor: int, higher: bool
 ) -> None:
-    batches = tuple(Batch(ones(a // 3, a), ones(b // 2, b), proved) for a, b, proved in drawn)
+    batches = tuple(BanditBatch(ones(a // 3, a), ones(b // 2, b), proved) for a, b, proved in drawn)
     shares = tuple(candidate_shares(batches, floor, higher_is_better=higher))
     assert all(floor <= share <= SHARES - floor for share in shares)
     first = next((n for n, batch in enumerate(batches) if batch.proved), len(batches))
@@ -133,7 +133,7 @@ def test_what_was_long_ago_counts_little() -> None:
 
 def test_the_shares_of_these_batches_are_kept_for_ever() -> None:
     """On every machine and Python, or what was decided years ago could not be explained any more."""
-    batches = [Batch(ones(40 + n, 900), ones(5 + n, 100 + 3 * n), proved=n > 0) for n in range(6)]
+    batches = [BanditBatch(ones(40 + n, 900), ones(5 + n, 100 + 3 * n), proved=n > 0) for n in range(6)]
     assert tuple(candidate_shares(batches, 500, higher_is_better=True)) == PINNED
 
 
@@ -141,7 +141,7 @@ PINNED = (500, 7002, 8058, 8832, 9260, 9435)
 
 
 def test_batches_that_no_plan_could_have_are_no_evidence() -> None:
-    batches = (Batch(ones(1, 2), ones(1, 2), True),)
+    batches = (BanditBatch(ones(1, 2), ones(1, 2), True),)
     with pytest.raises(DecodeError):
         decode_evidence(encode_evidence(Evidence(Plan(), (), batches=batches, floor=500)))
     plan = Plan(outcomes=(OutcomeGate("ctr"),))

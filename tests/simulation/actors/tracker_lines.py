@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.kafka.outbox import Delivered
-from modelcast.infra.redis_view import BanditBatch, Keys, NotRenewed, Renewal, Write
+from modelcast.infra.redis_view import Batch, Keys, NotRenewed, Renewal, Write
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import KafkaUnavailable, RedisUnavailable
 from modelcast.schemas.records import VersionState
@@ -179,7 +179,7 @@ class ViewLine:
         """See ``View``."""
         return await self._asked(self._world.redis.take_fence)
 
-    async def write(self, batch: BanditBatch) -> int:
+    async def write(self, batch: Batch) -> int:
         """See ``View``."""
         return await self._asked(lambda: sum(not self._world.redis.put(write) for write in batch.writes))
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelcast.cli.configured import load as load_settings
+from modelcast.cli.configured import load
 from modelcast.cli.console import Format, TextTable, emit, say
 from modelcast.cli.options import Output, seconds_of
 from modelcast.schemas.errors import ContentError, TransportError, UsageError, VerificationFailed
@@ -20,10 +20,10 @@ REQUEST_SIZE_MAX = 64 * 1024 * 1024
 
 def register(app: typer.Typer) -> None:
     """Add ``load`` to the command line."""
-    app.command()(load)
+    app.command("load")(send_load)
 
 
-def load(
+def send_load(
     model: Annotated[str, typer.Argument(help="The model, as in fraud.")],
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Pods of this region, by the settings. Without it, all.")
@@ -79,7 +79,7 @@ def load(
 
 def _urls(regions: list[str]) -> list[str]:
     """The pods that the settings name, of these regions or of all."""
-    settings = load_settings()
+    settings = load()
     unknown = sorted(set(regions) - settings.regions.keys())
     if unknown:
         known = ", ".join(sorted(settings.regions))

@@ -20,10 +20,10 @@ REQUEST_SIZE_MAX = 64 * 1024 * 1024
 
 def register(app: typer.Typer) -> None:
     """Add ``load`` to the command line."""
-    app.command("load")(send_load)
+    app.command("load")(generate_load)
 
 
-def send_load(
+def generate_load(
     model: Annotated[str, typer.Argument(help="The model, as in fraud.")],
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Pods of this region, by the settings. Without it, all.")

@@ -80,6 +80,7 @@ class Verdict:
         control: totals.
         candidate: totals.
         outcomes: each outcome gate by itself, in the plan's order.
+        shares: of a bandit: the candidate's share after each batch, in ten-thousandths.
     """
 
     kind: Kind
@@ -90,6 +91,7 @@ class Verdict:
     control: Arm
     candidate: Arm
     outcomes: tuple[OutcomeVerdict, ...] = ()
+    shares: tuple[int, ...] = ()
 
 
 def empty(plan: Plan) -> EvidenceState:

@@ -16,21 +16,21 @@ CLOCKS_US = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Renewal:
+class StateRenewal:
     """The record that renews a model's state, or that the state must be sent whole."""
 
     row: UnchangedState
     send_whole: bool = False
 
 
-def renewal(
+def state_renewal(
     state: VersionState,
     snapshots: Mapping[str, Snapshot],
     ahead_of_us: Mapping[str, int],
     as_of_us: int,
     now_us: int,
     unread_seconds: float,
-) -> Renewal:
+) -> StateRenewal:
     """What renews the state that was sent last.
 
     Args:
@@ -46,7 +46,7 @@ def renewal(
     floor_us = min(read_us, default=0)
     old_us = now_us - int(OLD_SHARE * unread_seconds * 1_000_000)
     told = UnchangedState(state.model, state.updated_at_us, min(as_of_us, now_us), floor_us)
-    return Renewal(
+    return StateRenewal(
         told,
         send_whole=any(
             (max(row.read_at_us, floor_us) < old_us and at > row.read_at_us and at > floor_us)

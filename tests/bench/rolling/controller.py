@@ -4,7 +4,7 @@ Models times regions times pods report once a second, both versions; each report
 production decider, and a tick a second decides. The processor seconds that a second of reports takes are the part of a
 core that the controller needs, Kafka's client aside.
 
-    python -m tests.bench.controller --json controller.json [--rounds 5] [--models 30 --pods 30]
+    python -m tests.bench.rolling.controller --json controller.json [--rounds 5] [--models 30 --pods 30]
 """
 
 import argparse

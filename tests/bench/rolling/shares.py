@@ -4,7 +4,7 @@ A whole stack on this machine: three regions with two pods each, the real contro
 through many small steps; the log and each pod are asked again and again from outside. What is measured holds one look
 at the log and one at the pods too much, ``LOOK_SECONDS`` and a request each.
 
-    python -m tests.bench.shares --json shares.json [--rounds 5]
+    python -m tests.bench.rolling.shares --json shares.json [--rounds 5]
 """
 
 import argparse

@@ -35,7 +35,11 @@ TOPICS_LOOK_SECONDS = 5.0
 OFFSETS_ATTEMPTS = 8
 RESTART_SECONDS_FIRST, RESTART_SECONDS_MAX = 0.5, 15.0
 STOP_GRACE_SECONDS = 15.0
+REFUSED_LOOK_SECONDS, REFUSED_SECONDS = 0.5, 2.0
 CONSUMER_GROUP_PREFIX = "modelcast-"
+
+NOT_CONNECTED = "not connected to Kafka yet"
+"""Why a daemon whose app has not started is not ready."""
 
 log = structlog.get_logger(__name__)
 
@@ -174,28 +178,30 @@ async def wait_for_kafka(settings: Settings, *, stop: asyncio.Event) -> bool:
 
 
 async def run_app(
-    build: Callable[[], faust.App],
+    build: Callable[[], PositionedApp],
     settings: Settings,
     *,
     stop: asyncio.Event,
-    on_running: Callable[[bool], None] = lambda running: None,
+    on_state: Callable[[str], None] = lambda trouble: None,
 ) -> None:
     """Run the app that ``build`` makes until ``stop`` is set; make a new one whenever it crashes.
 
+    Also when its consumer group refuses it, because a program with another assignor has joined or a right is missing.
     Also when the cluster loses its topics, and with them everything that offsets and assignments meant: Faust drops
     what comes with an offset below one that was committed, and a rebalance that misses a topic never asks for it again.
 
     On ``stop`` the app finishes what it has in hand, commits and leaves its group, so that another worker takes
-    over at once. ``on_running(True)`` follows each complete start, ``on_running(False)`` each end.
+    over at once. ``on_state("")`` follows each complete start; each end is followed by why it does not run.
     """
     crashes = 0
     while await wait_for_kafka(settings, stop=stop):
         app = build()
         began = asyncio.get_running_loop().time()
         try:
-            ending = await _run_once(app, settings, stop, on_running)
+            ending = await _run_once(app, settings, stop, on_state)
         finally:
-            on_running(False)
+            refusal = app.refusal
+            on_state(_refused_by(app, refusal) if refusal else NOT_CONNECTED)
             await _stop(app, settings.daemon.drain_seconds + STOP_GRACE_SECONDS)
         if ending is _Ending.STOPPED:
             return
@@ -204,7 +210,8 @@ async def run_app(
             continue
         crashes = 1 if asyncio.get_running_loop().time() - began > 60 else crashes + 1
         pause_seconds = backoff_seconds(RESTART_SECONDS_FIRST, crashes, RESTART_SECONDS_MAX)
-        log.error("the stream app crashed and is made anew", reason=repr(app.crash_reason), pause_seconds=pause_seconds)
+        reason = _refused_by(app, refusal) if refusal else repr(app.crash_reason)
+        log.error("the stream app crashed and is made anew", reason=reason, pause_seconds=pause_seconds)
         await _first(stop.wait(), timeout_seconds=pause_seconds)
 
 
@@ -215,31 +222,32 @@ class _Ending(Enum):
 
 
 async def _run_once(
-    app: faust.App, settings: Settings, stop: asyncio.Event, on_running: Callable[[bool], None]
+    app: PositionedApp, settings: Settings, stop: asyncio.Event, on_state: Callable[[str], None]
 ) -> _Ending:
     """Start the app and wait for its end."""
 
     async def live() -> None:
         await asyncio.to_thread(_create_changelogs, app, settings)
         await app.start()
-        on_running(True)
+        on_state("")
         await app.wait_until_stopped()
 
     running = asyncio.create_task(live())
     stopping = asyncio.create_task(stop.wait())
     crashing = asyncio.create_task(_crashed(app))
+    refusing = asyncio.create_task(_refused(app))
     losing = asyncio.create_task(_topics_lost(settings))
     try:
-        await asyncio.wait((running, stopping, crashing, losing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((running, stopping, crashing, refusing, losing), return_when=asyncio.FIRST_COMPLETED)
         if running.done() and running.exception() is not None:
             log.error("the stream app failed", error=repr(running.exception()))
         if stop.is_set():
             return _Ending.STOPPED
         return _Ending.TOPICS_LOST if losing.done() else _Ending.CRASHED
     finally:
-        for task in (running, stopping, crashing, losing):
+        for task in (running, stopping, crashing, refusing, losing):
             task.cancel()
-        await asyncio.gather(running, stopping, crashing, losing, return_exceptions=True)
+        await asyncio.gather(running, stopping, crashing, refusing, losing, return_exceptions=True)
 
 
 def _create_changelogs(app: faust.App, settings: Settings) -> None:
@@ -266,6 +274,24 @@ async def _crashed(app: faust.App) -> None:
     # Polled: Faust's own event is bound to mode's Service and is set from several threads.
     while not app.crashed:  # noqa: ASYNC110
         await asyncio.sleep(0.2)
+
+
+async def _refused(app: PositionedApp) -> None:
+    """Return once the group has refused this member for a while: it would not ask again by itself."""
+    since: float | None = None
+    while True:
+        now = asyncio.get_running_loop().time()
+        since = (now if since is None else since) if app.refusal else None
+        if since is not None and now - since >= REFUSED_SECONDS:
+            return
+        await asyncio.sleep(REFUSED_LOOK_SECONDS)
+
+
+def _refused_by(app: PositionedApp, refusal: str) -> str:
+    return (
+        f"Kafka does not let it read in the consumer group {app.conf.id}: {refusal}; does another program read under "
+        "that name, or is a right missing? It is tried again"
+    )
 
 
 async def _topics_lost(settings: Settings) -> None:

@@ -27,6 +27,23 @@ class PositionedConsumer(driver.Consumer):
         self._seeks = 0
         self._sought: dict[TP, int] = {}  # the number of each partition's last seek
 
+    @property
+    def refusal(self) -> str:
+        """Why the group's coordinator has stopped asking for partitions; "": it goes on asking.
+
+        aiokafka keeps such an error (another program's assignor in the group, a right that is missing) until somebody
+        reads from it, and asks no more before that. Faust fetches past that reading, so it would wait for ever.
+        """
+        consumer = self._thread._consumer
+        coordinator = None if consumer is None else consumer._coordinator
+        if coordinator is None:
+            return ""
+        error = coordinator._pending_exception
+        task = getattr(coordinator, "_coordination_task", None)
+        if error is None and task is not None and task.done() and not task.cancelled():
+            error = task.exception()
+        return "" if error is None else str(error) or type(error).__name__
+
     def _set_active_tps(self, tps: set[TP]) -> set[TP]:
         """An assignment begins with everything paused; Faust pauses it too, but only some turns of its loop later."""
         self._paused_partitions.update(tps)
@@ -102,6 +119,11 @@ class PositionedApp(faust.App):
     """
 
     on_fetched: Callable[[Iterable[Any]], None] = staticmethod(lambda records: None)
+
+    @property
+    def refusal(self) -> str:
+        """See ``PositionedConsumer.refusal``; "" before there is a consumer."""
+        return self._consumer.refusal if isinstance(self._consumer, PositionedConsumer) else ""
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)

@@ -14,7 +14,7 @@ from modelcast.dashboard.web.history_answers import AtAnswer, DiffAnswer, Genera
 from modelcast.infra.history import ModelHistory
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.history.lags import lag_curve
-from modelcast.schemas.history.lanes import generation_times, lanes
+from modelcast.schemas.history.region_timelines import generation_times, region_timelines
 from modelcast.schemas.names import check_model, check_region, check_version
 
 SECOND = 1_000_000
@@ -59,7 +59,7 @@ class HistoryApi:
                 from_us,
                 to_us,
                 recorded.through_us,
-                lanes(recorded, from_us, to_us),
+                region_timelines(recorded, from_us, to_us),
                 generation_times(entries, recorded, from_us, to_us),
                 tuple(entry_line(stored.entry, stored.received_us) for stored in there[-ENTRIES_MAX:]),
             )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import AnalysisPlan, Gate, Measure
 from modelcast.schemas.evidence.ratio import BETTER, WORSE
 from modelcast.schemas.evidence.verdict import harm_needed
 
@@ -61,7 +61,7 @@ def forecast(
     error_rate: float,
     share: float,
     *,
-    plan: Plan | None = None,
+    plan: AnalysisPlan | None = None,
     ratios: tuple[float, ...] = (5.0, 2.0),
 ) -> Forecast:
     """The waits at one share of steady traffic.
@@ -76,7 +76,7 @@ def forecast(
     Raises:
         UsageError: a number makes no sense, or the plan has no errors gate.
     """
-    plan = plan or Plan()
+    plan = plan or AnalysisPlan()
     gate = next((gate for gate in plan.gates if gate.measure is Measure.ERRORS), None)
     if gate is None:
         raise UsageError("the plan has no errors gate to forecast", subject="rollout plan")

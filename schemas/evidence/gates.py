@@ -158,8 +158,8 @@ class PredictionGate:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The gates of one rollout.
+class AnalysisPlan:
+    """How a rollout's evidence is analysed: its gates, and how often each may err.
 
     Attributes:
         gates: each measure once.

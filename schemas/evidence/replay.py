@@ -16,7 +16,7 @@ from typing import Any
 from modelcast.schemas.errors import ContentError, DecodeError
 from modelcast.schemas.evidence.bandit import BanditBatch, candidate_shares
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.gates import Gate, Measure, OutcomeGate, Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import AnalysisPlan, Gate, Measure, OutcomeGate, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.means import Moments
 from modelcast.schemas.evidence.outcomes import OutcomeTotals
 from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
@@ -32,7 +32,7 @@ _ROW_LENGTH = 3 + 2 * _ARM_LENGTH
 class Evidence:
     """What a verdict was based on."""
 
-    plan: Plan
+    plan: AnalysisPlan
     counts: tuple[Counts, ...]
     outcomes: tuple[OutcomeTotals, ...] = ()
     predictions: PredictionSums = field(default_factory=PredictionSums)
@@ -133,7 +133,7 @@ def _document(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _plan(document: dict[str, Any]) -> Plan:
+def _plan(document: dict[str, Any]) -> AnalysisPlan:
     fields = dict(document)
     gates = tuple(Gate(**{**gate, "measure": Measure(gate["measure"])}) for gate in fields.pop("gates"))
     outcomes = tuple(OutcomeGate(**gate) for gate in fields.pop("outcomes"))
@@ -143,7 +143,7 @@ def _plan(document: dict[str, Any]) -> Plan:
         )
         for gate in fields.pop("predictions")
     )
-    return Plan(gates, **fields, outcomes=outcomes, predictions=predictions)
+    return AnalysisPlan(gates, **fields, outcomes=outcomes, predictions=predictions)
 
 
 def _predictions(fields: dict[str, Any]) -> PredictionSums:

@@ -14,10 +14,10 @@ from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.evidence.gates import (
     OUTCOMES_MAX,
     SCORE_BINS,
+    AnalysisPlan,
     Gate,
     Measure,
     OutcomeGate,
-    Plan,
     PredictionGate,
     PredictionMeasure,
 )
@@ -109,7 +109,7 @@ class RolloutPlan:
 
     strategy: Strategy
     steps: tuple[PlanStep, ...]
-    gates: Plan = field(default_factory=Plan)
+    gates: AnalysisPlan = field(default_factory=AnalysisPlan)
     waves: tuple[tuple[str, ...], ...] = ()
     standby: tuple[str, ...] = ()
     key: RequestKey = AT_RANDOM
@@ -188,7 +188,7 @@ GRADUAL = RolloutPlan(
 BLUE_GREEN = RolloutPlan(Strategy.BLUE_GREEN, (PlanStep(0, 0), PlanStep(SHARES, 600)))
 SHADOW = RolloutPlan(Strategy.SHADOW, (PlanStep(0, 3600),))
 AB_TEST = RolloutPlan(Strategy.AB, (PlanStep(5_000, 86_400, proof=True),))
-BANDIT = RolloutPlan(Strategy.BANDIT, (PlanStep(9_500, 900),), gates=Plan(outcomes=(OutcomeGate("reward"),)))
+BANDIT = RolloutPlan(Strategy.BANDIT, (PlanStep(9_500, 900),), gates=AnalysisPlan(outcomes=(OutcomeGate("reward"),)))
 """Batches of 15 minutes; each version gets at least 5 %; by outcome ``reward``, of which more is better."""
 READY_MADE: dict[str, RolloutPlan] = {
     str(plan.strategy): plan for plan in (CANARY, GRADUAL, BLUE_GREEN, SHADOW, AB_TEST, BANDIT)
@@ -240,10 +240,10 @@ def _step(value: Any) -> PlanStep:
     return step
 
 
-def _gates(fields: JsonFields | None) -> Plan:
+def _gates(fields: JsonFields | None) -> AnalysisPlan:
     if fields is None:
         raise DecodeError("a rollout plan without gates", reason="bad-value")
-    plan = Plan(
+    plan = AnalysisPlan(
         tuple(_gate(each) for each in fields.items("gates", count_max=len(Measure))),
         alpha_harmful=fields.number("alpha_harmful"),
         alpha_harmless=fields.number("alpha_harmless"),

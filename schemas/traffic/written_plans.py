@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from modelcast.schemas.evidence.counts import SHARES
-from modelcast.schemas.evidence.gates import Gate, Measure, OutcomeGate, Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import AnalysisPlan, Gate, Measure, OutcomeGate, PredictionGate, PredictionMeasure
 from modelcast.schemas.traffic.steps_and_gates import PlanStep, bad_plan
 
 
@@ -40,7 +40,7 @@ def gate_of(text: str) -> Gate:
     """
     name, _, limits = text.partition("=")
     measure = {"errors": Measure.ERRORS, "p99": Measure.LATENCY, "latency": Measure.LATENCY}.get(name.strip())
-    ready = {gate.measure: gate for gate in Plan().gates}
+    ready = {gate.measure: gate for gate in AnalysisPlan().gates}
     if measure is None:
         known = ", ".join(PredictionMeasure)
         raise bad_plan(f"gate {text[:60]!r}", f"write errors=1.5x, p99=1.2x, or one of {known} as in scores<=10%")

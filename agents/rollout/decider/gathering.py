@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from modelcast.schemas.evidence.bandit import BanditBatch
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.gates import OUTCOMES_MAX, Plan
+from modelcast.schemas.evidence.gates import OUTCOMES_MAX, AnalysisPlan
 from modelcast.schemas.evidence.means import Moments
 from modelcast.schemas.evidence.outcomes import OutcomeTotals
 from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
@@ -64,7 +64,7 @@ class Gathered:
         predictions: sums of what the outputs of both versions are like; only what a gate of the plan asks for.
     """
 
-    plan: Plan
+    plan: AnalysisPlan
     candidate_digest: str
     evidence: EvidenceState
     rows: Sequence[Counts] = field(default_factory=GrowingSequence)
@@ -78,7 +78,7 @@ class Gathered:
     batches: tuple[BanditBatch, ...] = ()
 
 
-def nothing_gathered(plan: Plan, candidate_digest: str) -> Gathered:
+def nothing_gathered(plan: AnalysisPlan, candidate_digest: str) -> Gathered:
     """No evidence."""
     return Gathered(plan, candidate_digest, empty(plan))
 

@@ -16,7 +16,7 @@ from modelcast.schemas.evidence.bandit import (
     thompson_shares,
 )
 from modelcast.schemas.evidence.counts import SHARES
-from modelcast.schemas.evidence.gates import OutcomeGate, Plan
+from modelcast.schemas.evidence.gates import AnalysisPlan, OutcomeGate
 from modelcast.schemas.evidence.means import MICRO, Moments
 from modelcast.schemas.evidence.replay import Evidence, decode_evidence, encode_evidence, replayed
 
@@ -119,7 +119,7 @@ def test_shares_keep_to_the_floor_wait_for_proof_and_are_replayed(
     assert set(shares[:first]) <= {floor}
     last = candidate_share(batches, floor, higher_is_better=higher)
     assert last == (shares[-1] if shares else floor)
-    plan = Plan(outcomes=(OutcomeGate("ctr", higher_is_better=higher),))
+    plan = AnalysisPlan(outcomes=(OutcomeGate("ctr", higher_is_better=higher),))
     evidence = decode_evidence(encode_evidence(Evidence(plan, (), batches=batches, floor=floor)))
     assert (evidence.batches, replayed(evidence).shares) == (batches, shares)
 
@@ -143,7 +143,7 @@ PINNED = (500, 7002, 8058, 8832, 9260, 9435)
 def test_batches_that_no_plan_could_have_are_no_evidence() -> None:
     batches = (BanditBatch(ones(1, 2), ones(1, 2), True),)
     with pytest.raises(DecodeError):
-        decode_evidence(encode_evidence(Evidence(Plan(), (), batches=batches, floor=500)))
-    plan = Plan(outcomes=(OutcomeGate("ctr"),))
+        decode_evidence(encode_evidence(Evidence(AnalysisPlan(), (), batches=batches, floor=500)))
+    plan = AnalysisPlan(outcomes=(OutcomeGate("ctr"),))
     with pytest.raises(DecodeError):
         decode_evidence(encode_evidence(Evidence(plan, (), batches=batches, floor=5_001)))

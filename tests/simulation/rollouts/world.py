@@ -14,7 +14,7 @@ from modelcast.agents.rollout.decider import entries, facts
 from modelcast.agents.rollout.decider import step as deciding
 from modelcast.agents.rollout.decider.progress import RolloutProgress, decode_progress
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.evidence.gates import ERRORS, OutcomeGate, Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import ERRORS, AnalysisPlan, OutcomeGate, PredictionGate, PredictionMeasure
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, Entry
 from modelcast.schemas.traffic.outcomes import ObservedOutcome
@@ -27,14 +27,14 @@ from tests.support.records.folding import stated
 PLAN = RolloutPlan(
     Strategy.CANARY,
     (PlanStep(100, 4), PlanStep(1_000, 4), PlanStep(5_000, 4, proof=True), PlanStep(10_000, 4)),
-    gates=Plan((ERRORS,), predictions=(PredictionGate(PredictionMeasure.CONSTANT, 0.1, 0.2),)),
+    gates=AnalysisPlan((ERRORS,), predictions=(PredictionGate(PredictionMeasure.CONSTANT, 0.1, 0.2),)),
     deadline_seconds=600.0,
     waves=(("eu",), ("us",)),
 )
 BANDIT_PLAN = RolloutPlan(
     Strategy.BANDIT,
     (PlanStep(9_000, 10),),
-    gates=Plan((ERRORS,), outcomes=(OutcomeGate("ctr", tolerated=0.5),)),
+    gates=AnalysisPlan((ERRORS,), outcomes=(OutcomeGate("ctr", tolerated=0.5),)),
     deadline_seconds=600.0,
 )
 DIGESTS = {version: digest_of_version(version) for version in (7, 8, 9)}

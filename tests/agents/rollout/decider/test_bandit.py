@@ -7,7 +7,7 @@ import pytest
 from modelcast.agents.rollout.decider import facts
 from modelcast.agents.rollout.decider.batches import bandit_share
 from modelcast.agents.rollout.decider.progress import decode_progress
-from modelcast.schemas.evidence.gates import ERRORS, OutcomeGate, Plan
+from modelcast.schemas.evidence.gates import ERRORS, AnalysisPlan, OutcomeGate
 from modelcast.schemas.evidence.replay import decode_evidence, encode_verdict, replayed
 from modelcast.schemas.records import CommandKind
 from modelcast.schemas.traffic.steps_and_gates import BANDIT, PlanStep
@@ -18,7 +18,7 @@ from tests.schemas.traffic.makers import log_with_rollout, rollout_word
 PLAN = replace(
     BANDIT,
     steps=(PlanStep(9_500, 10),),
-    gates=Plan((ERRORS,), outcomes=(OutcomeGate("ctr", tolerated=0.2),)),
+    gates=AnalysisPlan((ERRORS,), outcomes=(OutcomeGate("ctr", tolerated=0.2),)),
     deadline_seconds=3_600,
 )
 

@@ -35,7 +35,7 @@ TOPICS_LOOK_SECONDS = 5.0
 OFFSETS_ATTEMPTS = 8
 RESTART_SECONDS_FIRST, RESTART_SECONDS_MAX = 0.5, 15.0
 STOP_GRACE_SECONDS = 15.0
-REFUSED_LOOK_SECONDS, REFUSED_SECONDS = 0.5, 2.0
+STATE_LOOK_SECONDS = 0.1
 CONSUMER_GROUP_PREFIX = "modelcast-"
 
 NOT_CONNECTED = "not connected to Kafka yet"
@@ -186,12 +186,12 @@ async def run_app(
 ) -> None:
     """Run the app that ``build`` makes until ``stop`` is set; make a new one whenever it crashes.
 
-    Also when its consumer group refuses it, because a program with another assignor has joined or a right is missing.
     Also when the cluster loses its topics, and with them everything that offsets and assignments meant: Faust drops
     what comes with an offset below one that was committed, and a rebalance that misses a topic never asks for it again.
 
     On ``stop`` the app finishes what it has in hand, commits and leaves its group, so that another worker takes
-    over at once. ``on_state("")`` follows each complete start; each end is followed by why it does not run.
+    over at once. ``on_state`` is told why it does not run, or why its group refuses it, whenever
+    that changes; "": it runs.
     """
     crashes = 0
     while await wait_for_kafka(settings, stop=stop):
@@ -200,8 +200,7 @@ async def run_app(
         try:
             ending = await _run_once(app, settings, stop, on_state)
         finally:
-            refusal = app.refusal
-            on_state(_refused_by(app, refusal) if refusal else NOT_CONNECTED)
+            on_state(NOT_CONNECTED)
             await _stop(app, settings.daemon.drain_seconds + STOP_GRACE_SECONDS)
         if ending is _Ending.STOPPED:
             return
@@ -210,8 +209,7 @@ async def run_app(
             continue
         crashes = 1 if asyncio.get_running_loop().time() - began > 60 else crashes + 1
         pause_seconds = backoff_seconds(RESTART_SECONDS_FIRST, crashes, RESTART_SECONDS_MAX)
-        reason = _refused_by(app, refusal) if refusal else repr(app.crash_reason)
-        log.error("the stream app crashed and is made anew", reason=reason, pause_seconds=pause_seconds)
+        log.error("the stream app crashed and is made anew", reason=repr(app.crash_reason), pause_seconds=pause_seconds)
         await _first(stop.wait(), timeout_seconds=pause_seconds)
 
 
@@ -225,29 +223,30 @@ async def _run_once(
     app: PositionedApp, settings: Settings, stop: asyncio.Event, on_state: Callable[[str], None]
 ) -> _Ending:
     """Start the app and wait for its end."""
+    started = asyncio.Event()
 
     async def live() -> None:
         await asyncio.to_thread(_create_changelogs, app, settings)
         await app.start()
-        on_state("")
+        started.set()
         await app.wait_until_stopped()
 
     running = asyncio.create_task(live())
     stopping = asyncio.create_task(stop.wait())
     crashing = asyncio.create_task(_crashed(app))
-    refusing = asyncio.create_task(_refused(app))
+    reporting = asyncio.create_task(_report(app, started, on_state))
     losing = asyncio.create_task(_topics_lost(settings))
     try:
-        await asyncio.wait((running, stopping, crashing, refusing, losing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((running, stopping, crashing, losing), return_when=asyncio.FIRST_COMPLETED)
         if running.done() and running.exception() is not None:
             log.error("the stream app failed", error=repr(running.exception()))
         if stop.is_set():
             return _Ending.STOPPED
         return _Ending.TOPICS_LOST if losing.done() else _Ending.CRASHED
     finally:
-        for task in (running, stopping, crashing, refusing, losing):
+        for task in (running, stopping, crashing, losing, reporting):
             task.cancel()
-        await asyncio.gather(running, stopping, crashing, refusing, losing, return_exceptions=True)
+        await asyncio.gather(running, stopping, crashing, losing, reporting, return_exceptions=True)
 
 
 def _create_changelogs(app: faust.App, settings: Settings) -> None:
@@ -276,21 +275,23 @@ async def _crashed(app: faust.App) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _refused(app: PositionedApp) -> None:
-    """Return once the group has refused this member for a while: it would not ask again by itself."""
-    since: float | None = None
+async def _report(app: PositionedApp, started: asyncio.Event, on_state: Callable[[str], None]) -> None:
+    """Tell why the app does not run, whenever that changes, until cancelled."""
+    told: str | None = None
     while True:
-        now = asyncio.get_running_loop().time()
-        since = (now if since is None else since) if app.refusal else None
-        if since is not None and now - since >= REFUSED_SECONDS:
-            return
-        await asyncio.sleep(REFUSED_LOOK_SECONDS)
+        state = _refusal(app) or ("" if started.is_set() else NOT_CONNECTED)
+        if state != told:
+            on_state(state)
+        told = state
+        await asyncio.sleep(STATE_LOOK_SECONDS)
 
 
-def _refused_by(app: PositionedApp, refusal: str) -> str:
+def _refusal(app: PositionedApp) -> str:
+    if not app.refusal:
+        return ""
     return (
-        f"Kafka does not let it read in the consumer group {app.conf.id}: {refusal}; does another program read under "
-        "that name, or is a right missing? It is tried again"
+        f"Kafka does not let it read in the consumer group {app.conf.id}: {app.refusal}; does another program read "
+        "under that name, or is a right missing? It is tried again"
     )
 
 

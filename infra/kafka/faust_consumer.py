@@ -49,6 +49,11 @@ class PositionedConsumer(driver.Consumer):
             if error or self.assignment():
                 self._group_error = error
 
+    @property
+    def refusal(self) -> str:
+        """Why the group can't be joined now; "": it was joined, or was not tried yet."""
+        return self._group_error
+
     async def _take_group_error(self) -> str:
         """In the consumer's thread. Raises what ended the coordinator for good: the app is made anew then."""
         try:
@@ -62,23 +67,6 @@ class PositionedConsumer(driver.Consumer):
         except KafkaError as error:
             return repr(error)
         return ""
-
-    @property
-    def refusal(self) -> str:
-        """Why the group's coordinator has stopped asking for partitions; "": it goes on asking.
-
-        aiokafka keeps such an error (another program's assignor in the group, a right that is missing) until somebody
-        reads from it, and asks no more before that. Faust fetches past that reading, so it would wait for ever.
-        """
-        consumer = self._thread._consumer
-        coordinator = None if consumer is None else consumer._coordinator
-        if coordinator is None:
-            return ""
-        error = coordinator._pending_exception
-        task = getattr(coordinator, "_coordination_task", None)
-        if error is None and task is not None and task.done() and not task.cancelled():
-            error = task.exception()
-        return "" if error is None else str(error) or type(error).__name__
 
     def _set_active_tps(self, tps: set[TP]) -> set[TP]:
         """An assignment begins with everything paused; Faust pauses it too, but only some turns of its loop later."""

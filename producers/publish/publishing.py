@@ -18,10 +18,10 @@ from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.planning.standing import standing_notes, unserved_notes
+from modelcast.producers.publication import Publication, Unannounced
 from modelcast.producers.publish.intent import Intent, note_intent
-from modelcast.producers.publish.publication import Publication, Unannounced
-from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.producers.publish.upload import Uploader
+from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas.errors import ContentError, ForeignRegistry, KafkaUnavailable, ModelcastError, StoreUnavailable
 from modelcast.schemas.log.audit import AuditEntry
 from modelcast.schemas.log.fold import ModelLog

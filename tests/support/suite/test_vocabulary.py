@@ -94,6 +94,11 @@ def test_a_word_names_one_thing(word: str) -> None:
     assert [(at, name) for at, name in named if not at.startswith(places)] == [], f"{word} is {thing}"
 
 
+@pytest.mark.parametrize("word", ONE_THING)
+def test_what_names_one_thing_is_in_the_glossary(word: str) -> None:
+    assert any(word in parts_of(each) for each in glossary())
+
+
 def test_the_map_has_few_words_of_our_own() -> None:
     assert len(glossary()) <= OWN_WORDS_MAX
 

@@ -56,7 +56,6 @@ RETIRED = {
 }
 """Words that settings, metrics and the command line no longer use, and what they use instead."""
 ONE_THING = {
-    "road": ("the way of an update from publish() to version-state, accelerators apart", ("infra/ablation.py",)),
     "probe": (
         "what the tracker sends to every region and back; servers have health checks, a store is proved",
         (

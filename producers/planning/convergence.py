@@ -14,7 +14,7 @@ Level = Literal["all", "quorum", "one"]
 LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
 _LEVEL_HINT = "all: every region that counts; quorum: more than half of them; one: any"
 _UNSUPPORTED = "unsupported: "
-"""How a pod's error begins that names what it can't load: another try does not help, and the version is not to blame."""
+"""How a pod's error begins that names what it can't load: another try does not help."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ def test_one_region_may_be_named_as_it_is() -> None:
 
 @pytest.mark.parametrize("level", ["most", None, 1, np.array(["all", "one"])])
 def test_a_level_that_there_is_not_is_named_with_those_that_there_are(level: object) -> None:
-    with pytest.raises(UsageError, match="bad level .*: it is one of all, quorum, one"):
+    with pytest.raises(UsageError, match=r"bad level .*: it is one of all, quorum, one"):
         convergence_of(state(eu=SERVING), 7, level)  # type: ignore[arg-type]
 
 

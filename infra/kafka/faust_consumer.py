@@ -49,6 +49,11 @@ class PositionedConsumer(driver.Consumer):
             if error or self.assignment():
                 self._group_error = error
 
+    @property
+    def refusal(self) -> str:
+        """Why the group can't be joined now; "": it was joined, or was not tried yet."""
+        return self._group_error
+
     async def _take_group_error(self) -> str:
         """In the consumer's thread. Raises what ended the coordinator for good: the app is made anew then."""
         try:
@@ -138,6 +143,11 @@ class PositionedApp(faust.App):
     """
 
     on_fetched: Callable[[Iterable[Any]], None] = staticmethod(lambda records: None)
+
+    @property
+    def refusal(self) -> str:
+        """See ``PositionedConsumer.refusal``; "" before there is a consumer."""
+        return self._consumer.refusal if isinstance(self._consumer, PositionedConsumer) else ""
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)

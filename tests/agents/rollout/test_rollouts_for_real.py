@@ -45,7 +45,7 @@ async def test_a_bad_candidate_is_out_and_everybody_can_read_why(
         agent = RolloutAgent(("eu",), reader, "a", RolloutPorts(outbox, threads))
         beside = asyncio.create_task(agent.run())
         app = asyncio.create_task(
-            run_app(lambda: build_app(settings, agent), settings, stop=stop, on_running=running.append)
+            run_app(lambda: build_app(settings, agent), settings, stop=stop, on_state=running.append)
         )
         fleet = ReportingFleet(store, reader.tail("fraud").log)
 

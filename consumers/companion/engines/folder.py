@@ -47,13 +47,19 @@ class FolderEngine:
         delivery: brings the files.
         repository: the folder.
         load_seconds_max: how long ``command`` may take.
+        gapless: see ``Capabilities``; only its user knows.
     """
 
-    capabilities = Capabilities("folder", gapless=True, watch_seconds=2.0)
-
     def __init__(
-        self, commands: Commands, delivery: Delivery, repository: ModelRepository, load_seconds_max: float
+        self,
+        commands: Commands,
+        delivery: Delivery,
+        repository: ModelRepository,
+        load_seconds_max: float,
+        *,
+        gapless: bool = True,
     ) -> None:
+        self.capabilities = Capabilities("folder", gapless=gapless, watch_seconds=2.0)
         self._commands = commands
         self._delivery = delivery
         self._repository = repository

@@ -29,13 +29,16 @@ class WebhookEngine(HttpEngine):
         webhook: how the server is told and asked.
         delivery: brings the files.
         repository: the folder in which they are placed.
+        gapless: see ``Capabilities``; only its user knows.
     """
 
     name = "the server"
-    capabilities = Capabilities("webhook", gapless=True, watch_seconds=2.0)
 
-    def __init__(self, webhook: Webhook, delivery: Delivery, repository: ModelRepository) -> None:
+    def __init__(
+        self, webhook: Webhook, delivery: Delivery, repository: ModelRepository, *, gapless: bool = True
+    ) -> None:
         super().__init__(webhook.load.url, delivery, repository, webhook.load.seconds)
+        self.capabilities = Capabilities("webhook", gapless=gapless, watch_seconds=2.0)
         self._webhook = webhook
 
     async def reach(self, model: str) -> None:

@@ -97,8 +97,8 @@ def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us
 
 
 def _error_of_a_pod(row: RegionState) -> str:
-    """Why a pod does not serve what it should, where the region itself gives no reason."""
-    return "" if serves_aspired(row) else next((pod.error for pod in row.pods if pod.error), "")
+    """Which pod does not serve what it should and why, where the region itself gives no reason."""
+    return "" if serves_aspired(row) else next((f"{pod.pod}: {pod.error}" for pod in row.pods if pod.error), "")
 
 
 def _since_us(status: Status, row: RegionState, before: Pair | None, now_us: int) -> int:

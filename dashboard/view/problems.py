@@ -207,7 +207,7 @@ def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) ->
     if status is Status.SILENT:
         unheard = any(p.row.silent for p in members)
         reason = "no heartbeat since" if unheard else "its pods were not read back since"
-        command = "modelcast get regions"
+        command = "modelcast get regions" if unheard else "modelcast get pods"
     elif status is Status.NONE:
         reason, command = "never reported; is its region agent running?", f"modelcast run region {shlex.quote(region)}"
     elif status is Status.EMPTY:

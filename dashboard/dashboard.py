@@ -307,7 +307,7 @@ class Dashboard:
     def _ought_to_read(self, group: str) -> bool:
         """Whether a group ought to read, and no other line tells that its readers are gone."""
         if region := region_of(group):
-            return self.overview.counts_in(region) and not self.overview.silent(region)
+            return self.overview.counted_in(region) > 0 and not self.overview.silent(region)
         return group != TRACKER_GROUP or not self.freshness().stale
 
     def _send_problems(self, now: float) -> None:

@@ -39,20 +39,20 @@ class Reported:
 
 
 def turns(
-    told_at: Mapping[int, float], owned: Iterable[int], now: float, every_seconds: float, tick_seconds: float
+    sent_at: Mapping[int, float], owned: Iterable[int], now: float, every_seconds: float, tick_seconds: float
 ) -> list[int]:
     """The partitions whose turn it is, those that wait for longest first; they are spread, so that no tick is long.
 
     Args:
-        told_at: when each was last told of, monotonic seconds.
+        sent_at: when each was last sent, monotonic seconds.
         owned: those that are this worker's.
         now: monotonic seconds.
         every_seconds: between two records of one partition.
         tick_seconds: how often this is asked.
     """
-    partitions = sorted(owned, key=lambda each: told_at.get(each, float("-inf")))
+    partitions = sorted(owned, key=lambda each: sent_at.get(each, float("-inf")))
     at_once = math.ceil(len(partitions) * tick_seconds / max(every_seconds, tick_seconds))
-    return [each for each in partitions if now - told_at.get(each, float("-inf")) >= every_seconds][:at_once]
+    return [each for each in partitions if now - sent_at.get(each, float("-inf")) >= every_seconds][:at_once]
 
 
 class Renewals:
@@ -80,7 +80,7 @@ class Renewals:
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = pace, rows, heartbeats, reading
         self._sender, self._mirror, self._metrics = ports.sender, mirror, metrics
-        self._told_at: dict[int, float] = {}
+        self._sent_at: dict[int, float] = {}
 
     def tick(
         self,
@@ -104,9 +104,9 @@ class Renewals:
         """
         every_seconds = max(0.0, self._pace.refresh_seconds - 2 * self._pace.report_seconds)
         whole: list[str] = []
-        for partition in turns(self._told_at, self._rows.owned, now, every_seconds, self._pace.report_seconds):
+        for partition in turns(self._sent_at, self._rows.owned, now, every_seconds, self._pace.report_seconds):
             found = self._renewals(partition, reported, now_us)
-            self._told_at[partition] = (
+            self._sent_at[partition] = (
                 now if found else now - every_seconds / 2
             )  # all wait to be folded, or there is none
             whole += [model for model, each in found.items() if each.send_whole]

@@ -39,7 +39,7 @@ function served(found) {
   const { change, after, certainty } = found;
   if (!change) return "—";
   if (certainty === "BETWEEN" && after) return `${version(change.version)} or ${version(after.version)}`;
-  if (change.version === null) return change.pods_expected ? `several: ${number(change.pods_serving)} of ${plural(change.pods_expected, "pod")} serve the aspired version` : "—";
+  if (change.version === null) return change.pods_expected ? `no one version: ${number(change.pods_serving)} of ${plural(change.pods_expected, "pod")} serve the aspired one` : "—";
   return certainty === "UNKNOWN" ? `${change.version} when last heard` : `${change.version}`;
 }
 

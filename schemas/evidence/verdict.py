@@ -187,10 +187,10 @@ def _judge(number: int, gate: Gate, state: EvidenceState, plan: AnalysisPlan) ->
     (a mean is an e-value of their intersection)."""
     worse, _ = _events(gate, state.control, state.candidate)
     harmful, harmless = log_mean_exp(state.harmful[number]), log_mean_exp(state.harmless[number])
-    if gate.budget:
+    if gate.acceptable_rate:
         requests, events = state.candidate.requests, state.candidate.errors
-        harmful = min(harmful, log_mean_exp(rate_units(gate.budget, WORSE, requests, events)))
-        within = rate_units(gate.budget, BETTER, requests, events)
+        harmful = min(harmful, log_mean_exp(rate_units(gate.acceptable_rate, WORSE, requests, events)))
+        within = rate_units(gate.acceptable_rate, BETTER, requests, events)
         harmless = log_mean_exp((*state.harmless[number], *within))
     needed_harmful = harm_needed(plan)
     needed_harmless = _needed(plan.alpha_harmless)

@@ -261,7 +261,7 @@ def _gates(fields: JsonFields | None) -> AnalysisPlan:
 def _gate(value: Any) -> Gate:
     fields = JsonFields(value, "a gate")
     measure = Measure(fields.text("measure"))
-    gate = Gate(measure, fields.number("harmful"), fields.number("harmless"), fields.number("budget"))
+    gate = Gate(measure, fields.number("harmful"), fields.number("harmless"), fields.number("acceptable_rate"))
     fields.done()
     return gate
 

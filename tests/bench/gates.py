@@ -26,7 +26,7 @@ from tests.bench.gating.traffic import BAD, HEALTHY, PROFILES, TRAFFIC, Candidat
 CHUNK = 500
 PLAN = AnalysisPlan()
 TIGHT = "modelcast, null 1.2"
-TIGHTER = AnalysisPlan(gates=(Gate(Measure.ERRORS, 1.2, 2.0, ERRORS.budget), LATENCY))
+TIGHTER = AnalysisPlan(gates=(Gate(Measure.ERRORS, 1.2, 2.0, ERRORS.acceptable_rate), LATENCY))
 
 
 def wilson(hits: int, of: int) -> dict[str, float]:

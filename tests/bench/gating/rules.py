@@ -148,9 +148,9 @@ def _e_values(gate: Gate, runs: Runs) -> tuple[Floats, Floats]:
     events = runs.control_errors, runs.candidate_errors
     worse = _mean(_ratio(gate.harmful, WORSE, runs, *events))
     better = _ratio(gate.harmless, BETTER, runs, *events)
-    if gate.budget:
-        worse = np.minimum(worse, _mean(_rate(gate.budget, WORSE, runs)))
-        return worse, _mean(chain(better, _rate(gate.budget, BETTER, runs)))
+    if gate.acceptable_rate:
+        worse = np.minimum(worse, _mean(_rate(gate.acceptable_rate, WORSE, runs)))
+        return worse, _mean(chain(better, _rate(gate.acceptable_rate, BETTER, runs)))
     return worse, _mean(better)
 
 

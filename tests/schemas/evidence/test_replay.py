@@ -60,9 +60,11 @@ def test_a_round_trip_changes_nothing() -> None:
     st.lists(st.tuples(st.integers(0, 10**10), st.text(max_size=3), st.none() | st.integers(0, 10_000)), max_size=5),
 )
 def test_any_evidence_makes_the_round_trip(
-    limit: float, budget: float, rows: list[tuple[int, str, int | None]]
+    limit: float, acceptable_rate: float, rows: list[tuple[int, str, int | None]]
 ) -> None:
-    plan = AnalysisPlan(gates=(LATENCY, Gate(Measure.ERRORS, limit, limit + 0.1, budget)), alpha_harmful=limit / 100)
+    plan = AnalysisPlan(
+        gates=(LATENCY, Gate(Measure.ERRORS, limit, limit + 0.1, acceptable_rate)), alpha_harmful=limit / 100
+    )
     counts = tuple(Counts(at, name, Arm(at, at // 2), Arm(9, 3, 2, 1), share) for at, name, share in rows)
     assert decode_evidence(encode_evidence(Evidence(plan, counts))) == Evidence(plan, counts)
 

@@ -141,7 +141,7 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(fields: dict[str, object])
         {"steps": [{"share": 1}]},
         {"steps": [{"share": "1", "seconds": 1, "proof": False}]},
         {"gates": {}},
-        {"gates": {"gates": [{"measure": "luck", "harmful": 1.5, "harmless": 2, "budget": 0}]}},
+        {"gates": {"gates": [{"measure": "luck", "harmful": 1.5, "harmless": 2, "acceptable_rate": 0}]}},
         {"waves": [["eu", 1]]},
         {"waves": "eu"},
         {"deadline_seconds": float("inf")},

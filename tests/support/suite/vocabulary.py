@@ -24,6 +24,7 @@ LABELS = {
     "outcome": "how it went",
     "reason": "a dead letter's reason",
     "kind": "a verb",
+    "entry": "what the rollout controller wrote into a log: an abort or a hold",
     "way": "how most bytes came",
     "step": "a step of a publication",
     "stage": "a stage of a load",

@@ -33,6 +33,7 @@ TICK_SECONDS = 2.0
 """How often watchers hear how old things are: two missed, and a page says that it is cut off."""
 CLOCK_SECONDS = 0.5
 FLUSH_SECONDS = 0.05
+"""The first news is sent at once; what comes so soon after it goes together."""
 SHARE_MAX = 0.2
 """Finding out what is wrong takes at most such a part of the time."""
 PAIRS_MAX = 5_000
@@ -226,11 +227,10 @@ class Dashboard:
         try:
             while True:
                 await self._wake.wait()
-                await asyncio.sleep(FLUSH_SECONDS)
                 self._wake.clear()
                 began = time.thread_time()
                 self.flush()
-                await asyncio.sleep((time.thread_time() - began) / SHARE_MAX)
+                await asyncio.sleep(max(FLUSH_SECONDS, (time.thread_time() - began) / SHARE_MAX))
         finally:
             clock.cancel()
             tick.cancel()

@@ -77,10 +77,11 @@ class Overview:
             and (said_us, state.updated_at_us) < (before.said_us, before.state.updated_at_us)
         ):
             return ()  # the other source is behind
-        pairs = {
-            row.region: make_pair(state, row, before.pairs.get(row.region) if before else None, now_us, self.limits)
+        made = (
+            make_pair(state, row, before.pairs.get(row.region) if before else None, now_us, self.limits)
             for row in state.regions
-        }
+        )
+        pairs = {pair.row.region: pair for pair in made}
         view = _view(replace(state, regions=()), pairs, appended_us - _waiting_us(state), source, said_us)
         self._put(state.model, view)
         if before is None or before.pairs.keys() != pairs.keys():

@@ -66,8 +66,8 @@ class SGLangEngine(HttpEngine):
             tried = isinstance(answer.body, dict) and answer.body.get("success") is False
             raise load_refused(answer, BLAMES_THE_VERSION if tried else "server_failed")
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``. Nothing is served by one that is paused."""
+    async def held(self, model: str) -> Served | None:
+        """See ``HttpEngine.held``. Nothing is served by one that is paused."""
         if self._paused and not self._loading:
             await self._continue()
         named = await self._named()

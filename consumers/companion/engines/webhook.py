@@ -69,15 +69,15 @@ class WebhookEngine(HttpEngine):
         await self.write(order.model, _CURRENT_FILE, str(order.version).encode())
 
     async def _names(self, order: LoadOrder) -> bool:
-        served = await self.serving(order.model)
+        served = await self.held(order.model)
         return served is not None and served.version == order.version
 
     async def undo_load(self, model: str, noted: bytes | None) -> None:
         """See ``HttpEngine.undo_load``."""
         await self.write(model, _CURRENT_FILE, noted)
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``."""
+    async def held(self, model: str) -> Served | None:
+        """See ``HttpEngine.held``."""
         check = self._webhook.check
         if check is None:
             try:

@@ -20,6 +20,8 @@ from modelcast.schemas.names import check_model, check_region, check_version
 SECOND = 1_000_000
 SPAN_US = 6 * 3600 * SECOND
 SPAN_US_MAX = 31 * 24 * 3600 * SECOND
+AHEAD_US_MAX = 60 * SECOND
+"""So far the clock of who asks may be ahead."""
 ENTRIES_MAX = 200
 NO_STORE = {"Cache-Control": "no-cache"}
 _HINT = "write 2026-11-30T03:41Z, or microseconds since 1970"
@@ -97,6 +99,8 @@ class HistoryApi:
         model = check_model(query["model"])
         region = check_region(query["region"]) if "region" in query else None
         at_us = time_us(query["time"], "time") if "time" in query else time.time_ns() // 1000
+        if at_us > time.time_ns() // 1000 + AHEAD_US_MAX:
+            raise UsageError("that time is still to come", subject="time", hint="ask for one that has passed")
         pairs = await self._source.ask(model, lambda history: history.at(at_us, region))
         return _answer(AtAnswer(self._board.freshness(), model, at_us, pairs))
 

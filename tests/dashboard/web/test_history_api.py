@@ -93,6 +93,7 @@ async def test_two_versions_are_compared(serve: Serve, board: Dashboard, now_us:
         (f"models/{MODEL}/generations/x", 400, "generation"),
         ("at", 400, "model"),
         (f"at?model={MODEL}&time=12:61", 400, "time"),
+        (f"at?model={MODEL}&time=2999-01-01", 400, "time"),
         (f"at?model={MODEL}&region=E%20U", 400, ""),
     ],
 )

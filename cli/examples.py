@@ -46,6 +46,7 @@ _OTHERS: Mapping[str, str] = MappingProxyType(
         "rollout explain": "modelcast rollout explain fraud",
         "rollout replay": "modelcast rollout replay fraud",
         "outcome": "modelcast outcome fraud ctr 1 --version 8 --id order-17",
+        "load": "modelcast load fraud --rate 50 --for 1m --key header:x-user --expect 7 --expect 8",
         "run rollouts": "modelcast run rollouts",
         "rollout forecast": "modelcast rollout forecast --requests-per-second 200 --error-rate 0.5% --share 1%",
         "dead-letters list": "modelcast dead-letters list --last 10",

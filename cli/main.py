@@ -102,7 +102,19 @@ def _named(error: OSError) -> str:
 
 def _register() -> None:
     from modelcast.cli import delta, plan, publish
-    from modelcast.cli.commands import dead_letters, keys, operate, outcome, regions, rollout, run, top, topics, up_down
+    from modelcast.cli.commands import (
+        dead_letters,
+        keys,
+        load,
+        operate,
+        outcome,
+        regions,
+        rollout,
+        run,
+        top,
+        topics,
+        up_down,
+    )
     from modelcast.cli.commands import registry as registry_commands
     from modelcast.cli.demo import command as demo
     from modelcast.cli.doctor import command as doctor
@@ -126,7 +138,7 @@ def _register() -> None:
         config,
         doctor,
     )
-    for module in (*modules, rollout, outcome, dead_letters, regions):
+    for module in (*modules, rollout, outcome, load, dead_letters, regions):
         module.register(app)
     delta.register(app)
     add_examples(app)

@@ -82,7 +82,7 @@ def publish(
     metrics = {name: _number(name, value) for name, value in pairs_of(metric, "metric").items()}
     labels = pairs_of(label, "label")
     if level not in {"all", "quorum", "one"}:
-        raise UsageError(f"bad level {level!r}", hint="use all, quorum or one")
+        raise UsageError(f"bad level {level!r}", subject="--level", hint="use all, quorum or one")
     settings = load()
     warnings_only()
     placement = regions_of(settings, region, unknown_ok=unknown_region_ok)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
-from modelcast.dashboard.groups import TRACKER_GROUP, GroupsSeen, group_problems, region_of, unknown_groups
+from modelcast.dashboard.groups import TRACKER_GROUP, GroupsSeen, GroupStatus, group_problems, region_of, unknown_groups
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.stream import EventStream
 from modelcast.dashboard.view.candidates import SeenRollout, candidate_problems
@@ -18,7 +18,7 @@ from modelcast.dashboard.view.entries import Announced
 from modelcast.dashboard.view.freshness import UNHEARD_SECONDS
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
-from modelcast.dashboard.view.probe import ProbeBoard, probe_problems
+from modelcast.dashboard.view.probe import ProbeBoard, are_sent, probe_problems
 from modelcast.dashboard.view.problems import Problem, found_problems, worst_first
 from modelcast.dashboard.view.recoveries import Recoveries
 from modelcast.dashboard.view.takeovers import TAKEOVERS_KEPT, TakeoverLine, takeovers_of
@@ -33,6 +33,7 @@ TICK_SECONDS = 2.0
 """How often watchers hear how old things are: two missed, and a page says that it is cut off."""
 CLOCK_SECONDS = 0.5
 FLUSH_SECONDS = 0.05
+"""The first news is sent at once; what comes so soon after it goes together."""
 SHARE_MAX = 0.2
 """Finding out what is wrong takes at most such a part of the time."""
 PAIRS_MAX = 5_000
@@ -40,6 +41,8 @@ PAIRS_MAX = 5_000
 PROBLEMS_SENT = 200
 MODELS_SENT = 200
 """More changed models at once, and watchers are told that any may have changed."""
+ENDS_WELL = frozenset({"group", "probe", "candidate"})
+"""Causes that no pair tells of, and that are over once no line tells of them; dead letters are only out of sight."""
 LOOK_SECONDS_MAX = 5.0
 """What Redis told of trackers longer ago says nothing of now."""
 
@@ -226,11 +229,10 @@ class Dashboard:
         try:
             while True:
                 await self._wake.wait()
-                await asyncio.sleep(FLUSH_SECONDS)
                 self._wake.clear()
                 began = time.thread_time()
                 self.flush()
-                await asyncio.sleep((time.thread_time() - began) / SHARE_MAX)
+                await asyncio.sleep(max(FLUSH_SECONDS, (time.thread_time() - began) / SHARE_MAX))
         finally:
             clock.cancel()
             tick.cancel()
@@ -285,7 +287,8 @@ class Dashboard:
             self.verdict = found
             self.stream.send("verdict", found, now)
         self._send_problems(now)
-        for problem in self.recoveries.look(all_found, self.overview):
+        followed = [*all_found, *((problem, ()) for problem in others if problem.cause in ENDS_WELL)]
+        for problem in self.recoveries.look(followed, self.overview, lambda each: self._is_undecided(each, now_us)):
             self.stream.send("recovered", {"recovered_us": now_us, **as_dict(problem)}, now)
         if models:
             self.stream.send("models", sorted(models) if len(models) <= MODELS_SENT else None, now)
@@ -307,8 +310,21 @@ class Dashboard:
     def _ought_to_read(self, group: str) -> bool:
         """Whether a group ought to read, and no other line tells that its readers are gone."""
         if region := region_of(group):
-            return self.overview.counts_in(region) and not self.overview.silent(region)
+            return self.overview.counted_in(region) > 0 and not self.overview.silent(region)
         return group != TRACKER_GROUP or not self.freshness().stale
+
+    def _is_undecided(self, problem: Problem, now_us: int) -> bool:
+        """Whether a line that no pair tells of may be missing because nothing is known of it now."""
+        if problem.cause == "group":
+            name = problem.id.removeprefix("group:")
+            looked_at = {each.group for each in self.groups.groups if each.status is not GroupStatus.ERR}
+            unknown = bool(self.groups.error) or name not in looked_at or not self._ought_to_read(name)
+        elif problem.cause == "probe":
+            view = self.probes.view(now_us)
+            unknown = view is None or not are_sent(view, now_us) or self.overview.silent(problem.region)
+        else:
+            unknown = False
+        return unknown or (problem.cause in ENDS_WELL and not self.kafka_reads)
 
     def _send_problems(self, now: float) -> None:
         top = {p.id: p for p in self.problems[:PROBLEMS_SENT]}

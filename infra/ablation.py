@@ -21,7 +21,7 @@ class Mechanisms:
     """What one package has that can be turned off.
 
     Attributes:
-        package: begins all of its names, as in ``package/mechanism``; "": the road, whose names have no slash.
+        package: begins all of its names, as in ``package/mechanism``; "": built in, whose names have no slash.
         names: all that can stand in the variable.
     """
 
@@ -43,12 +43,12 @@ class Mechanisms:
         return name in named
 
 
-ROAD = Mechanisms("", frozenset({OWN_HTTP, CHANGED_BLOCKS, PREFETCH, WRITE_THROUGH}))
+BUILT_IN = Mechanisms("", frozenset({OWN_HTTP, CHANGED_BLOCKS, PREFETCH, WRITE_THROUGH}))
 
 
 def without(name: str) -> bool:
-    """Whether a mechanism of the road is turned off in this process; raises as ``Mechanisms.without``."""
-    return ROAD.without(name)
+    """Whether a built-in mechanism is turned off in this process; raises as ``Mechanisms.without``."""
+    return BUILT_IN.without(name)
 
 
 @cache

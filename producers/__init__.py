@@ -3,10 +3,10 @@
 from modelcast.producers.commands import Commander
 from modelcast.producers.outcomes import OutcomeReporter
 from modelcast.producers.progress import Addition, PublishProgress
-from modelcast.producers.publish.publication import Publication, Published, Unannounced
+from modelcast.producers.publication import Publication, Published, Unannounced
 from modelcast.producers.publish.publisher import Publisher
-from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.producers.rollouts import RolloutCommander
+from modelcast.producers.step_timer import StepTimer
 
 __all__ = [
     "Addition",

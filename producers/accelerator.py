@@ -10,8 +10,8 @@ from typing import Protocol
 from modelcast.infra.settings import Settings
 from modelcast.producers.artifact import Artifact
 from modelcast.producers.progress import Addition
-from modelcast.producers.publish.publication import Publication
-from modelcast.producers.publish.step_timer import StepTimer
+from modelcast.producers.publication import Publication
+from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeltaHint

@@ -73,7 +73,7 @@ def wait_for(
 
     Raises:
         Quarantined: a region refused it, or the log does.
-        NotConverged: not in time, or superseded.
+        NotConverged: not in time, or superseded, or no pod can load what was published.
         KafkaUnavailable: the cluster can't be reached, and Redis does not tell that it has arrived.
         UsageError: an argument is none; it is named.
     """
@@ -108,10 +108,12 @@ def _reached(
 ) -> Convergence:
     """See ``wait_for``; ``judged`` tells how far regions have come."""
     model, found, asked_at, late, noted = subject.partition("/")[0], judged(None), -1, "", False
+    answered = False
     for report in heard:
         state = report.state
         if registry_id and state.registry_id != registry_id:
             continue
+        answered = True
         found = judged(state)
         late = lateness(state, report.reported_seconds_ago)
         hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
@@ -133,10 +135,16 @@ def _reached(
             raise NotConverged(
                 "superseded: " + "; ".join(found.laggards), subject=subject, hint=f"modelcast history {model}"
             )
+        if found.unsupported:
+            raise NotConverged(
+                "no pod there can load it: " + "; ".join(found.unsupported),
+                subject=subject,
+                hint="publish it in a format that they serve, or start pods that can load it",
+            )
     raise NotConverged(
         f"not in {timeout_seconds:g} s: " + "; ".join((late, *found.laggards) if late else found.laggards),
         subject=subject,
-        hint=f"modelcast describe {model}; is the tracker running?",
+        hint=f"modelcast describe {model}" if answered and not late else "is the tracker running? modelcast doctor",
     )
 
 

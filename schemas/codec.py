@@ -11,13 +11,13 @@ from typing import Any, TypeVar, cast
 
 from fastavro import schemaless_reader, schemaless_writer
 
+from modelcast.schemas.avro.any_record import Record
 from modelcast.schemas.avro.payload_walk import walk
 from modelcast.schemas.avro.record_checks import check
 from modelcast.schemas.avro.record_shapes import from_plain, to_plain
 from modelcast.schemas.avro.schema_book import TODAY, SchemaBook, WriterSchema
 from modelcast.schemas.avro.value_checks import BadValue
 from modelcast.schemas.errors import ContentError, DecodeError
-from modelcast.schemas.records import Record
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 __all__ = [

@@ -8,12 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.states import PodState, State
-from modelcast.schemas.traffic.outcomes import ObservedOutcome
-from modelcast.schemas.traffic.reports import PodCounts, RolloutState, TrafficReading
-from modelcast.schemas.trust.envelope import Signed
-from modelcast.schemas.unchanged import StatesUnchanged
 
 
 class Activation(StrEnum):
@@ -358,24 +353,3 @@ class DeadLetter:
 
 def _since(since_us: int, at_us: int) -> float:
     return max(0, at_us - since_us) / 1_000_000 if since_us else 0.0
-
-
-Record = (
-    ModelUpdate
-    | ModelCommand
-    | ModelAck
-    | RegionHeartbeat
-    | VersionState
-    | StatesUnchanged
-    | VersionChange
-    | DeadLetter
-    | Statement
-    | Signed
-    | Probe
-    | ProbeAnswer
-    | ProbeState
-    | PodCounts
-    | TrafficReading
-    | RolloutState
-    | ObservedOutcome
-)

@@ -52,9 +52,9 @@ class History:
         self, state: VersionState, before: VersionState | None, updates: Mapping[int, ModelUpdate], now_us: int
     ) -> None:
         """See ``StateListener``."""
-        for record in self._generations.said(state, before, now_us):
+        for record in self._generations.reported(state, before, now_us):
             self._archive.keep(record)
-        self._recorder.said(state, _Digests(updates), before.updated_at_us if before is not None else 0, now_us)
+        self._recorder.reported(state, _Digests(updates), before.updated_at_us if before is not None else 0, now_us)
 
     def unchanged(self, model: str, reported_at_us: Mapping[str, int], now_us: int) -> None:
         """See ``StateListener``."""

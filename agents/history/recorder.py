@@ -41,12 +41,12 @@ class _PairRecord:
 
 @dataclass(slots=True)
 class _ModelRecord:
-    said_us: int = 0  # when the tracker last reported of it; 0: not known
+    reported_us: int = 0  # when the tracker last reported of it; 0: not known
     pairs: dict[str, _PairRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Reported:
     state: VersionState
     digests: Mapping[int, str]
     now_us: int
@@ -63,11 +63,11 @@ class Recorder:
     def __init__(self, sender: ChangeSender, quiet_seconds: float) -> None:
         self._sender, self._quiet_us = sender, int(quiet_seconds * 1_000_000)
         self._models: dict[str, _ModelRecord] = {}
-        self._waiting: dict[str, _Said] = {}
+        self._waiting: dict[str, _Reported] = {}
         self._ready: set[int] = set()
         self._outstanding = 0
 
-    def said(self, state: VersionState, digests: Mapping[int, str], before_us: int, now_us: int) -> None:
+    def reported(self, state: VersionState, digests: Mapping[int, str], before_us: int, now_us: int) -> None:
         """The tracker says this of a model.
 
         Args:
@@ -77,8 +77,8 @@ class Recorder:
             now_us: tracker's clock, UTC microseconds.
         """
         record = self._models.setdefault(state.model, _ModelRecord())
-        record.said_us = record.said_us or before_us
-        self._waiting[state.model] = _Said(state, digests, now_us)
+        record.reported_us = record.reported_us or before_us
+        self._waiting[state.model] = _Reported(state, digests, now_us)
         self._send_waiting()
 
     def confirmed(self, model: str, reported_at_us: Mapping[str, int], now_us: int) -> None:
@@ -90,9 +90,9 @@ class Recorder:
             now_us: tracker's clock, UTC microseconds.
         """
         record = self._models.get(model)
-        if record is None or not record.said_us or model in self._waiting:
+        if record is None or not record.reported_us or model in self._waiting:
             return  # it is not recorded yet what was said
-        record.said_us = now_us
+        record.reported_us = now_us
         for region, at_us in reported_at_us.items():
             pair = record.pairs.get(region)
             if pair is None or pair.change is None or not pair.traits or at_us == pair.reported_at_us:
@@ -135,10 +135,12 @@ class Recorder:
                 return
             self._compare(self._models.setdefault(model, _ModelRecord()), self._waiting.pop(model))
 
-    def _compare(self, record: _ModelRecord, said: _Said) -> None:
-        state, now_us = said.state, said.now_us
-        known_us = record.said_us or max((p.change.changed_at_us for p in record.pairs.values() if p.change), default=0)
-        record.said_us = now_us
+    def _compare(self, record: _ModelRecord, reported: _Reported) -> None:
+        state, now_us = reported.state, reported.now_us
+        known_us = record.reported_us or max(
+            (p.change.changed_at_us for p in record.pairs.values() if p.change), default=0
+        )
+        record.reported_us = now_us
         if known_us and now_us - known_us > self._quiet_us:
             self._send(record, _silence(state, known_us, now_us))
         for row in state.regions:
@@ -147,7 +149,7 @@ class Recorder:
             if pair.change is not None and pair.traits == traits:
                 continue
             first, pair.traits = not pair.traits, traits
-            change = change_of(state, row, said.digests, now_us)
+            change = change_of(state, row, reported.digests, now_us)
             if first and pair.change is not None:
                 pair.confirmed_us = max(pair.confirmed_us, min(known_us, now_us))
             if pair.change is None or content(pair.change) != content(change):

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import faust
 from faust.types import TP, StreamT
 
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.infra.kafka.faust_app import BYTES, make_app
+from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
 
@@ -16,7 +16,7 @@ HEARTBEAT_SECONDS = 2.0
 """A dead worker's models are taken over in at most the sum of both and a rebalance, well under 15 s."""
 
 
-def build_app(settings: Settings, region: str, agent: RegionAgent, intake: UpdateIntake) -> faust.App:
+def build_app(settings: Settings, region: str, agent: RegionAgent, intake: UpdateIntake) -> PositionedApp:
     """A new Faust app that passes partitions to ``agent`` and records to ``intake``."""
     app = make_app(
         settings,

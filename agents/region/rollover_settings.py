@@ -4,7 +4,7 @@ from typing import Any
 
 from modelcast.agents.region.decider.events_and_effects import PodTraits
 from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.settings_fleets import FleetSettings
 from modelcast.infra.settings_rollovers import RolloverSettings

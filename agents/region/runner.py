@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
-import faust
 import structlog
 
 from modelcast.agents.region.agent import RegionAgent
@@ -33,7 +32,8 @@ from modelcast.agents.region.traffic.tables import OriginTables
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.agent_connection import agent_connection
-from modelcast.infra.kafka.faust_app import data_dir, run_app, stop_on_signals
+from modelcast.infra.kafka.faust_app import NOT_CONNECTED, data_dir, run_app, stop_on_signals
+from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.registry.configured import registry_opener
 from modelcast.infra.settings import Settings
@@ -80,7 +80,7 @@ class _Worker:
         self._settings = settings
         self._region = region
         origin, own = origin_store(settings), region_store(settings, region)
-        self._running = False
+        self._trouble = NOT_CONNECTED
         self._stores = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="stores")
         self._fetches = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetches")
         self._small_fetches = ThreadPoolExecutor(SMALL_FETCH_THREADS, thread_name_prefix="small-fetches")
@@ -145,7 +145,7 @@ class _Worker:
                 asyncio.create_task(self._drain_then(stop, leave)),
             ]
             try:
-                await run_app(self._build, self._settings, stop=leave, on_running=self._on_running)
+                await run_app(self._build, self._settings, stop=leave, on_state=self._on_state)
             finally:
                 for task in beside:
                     task.cancel()
@@ -178,11 +178,11 @@ class _Worker:
     def _versions(self, model: str) -> Mapping[int, str]:
         return self._agent.versions(model)
 
-    def _build(self) -> faust.App:
+    def _build(self) -> PositionedApp:
         return build_app(self._settings, self._region, self._agent, self._intake)
 
-    def _on_running(self, running: bool) -> None:
-        self._running = running
+    def _on_state(self, trouble: str) -> None:
+        self._trouble = trouble
 
     async def _drain_then(self, stop: asyncio.Event, leave: asyncio.Event) -> None:
         """Still a member of the group while loads end: no other worker takes over what is about to be done."""
@@ -200,9 +200,7 @@ class _Worker:
         return f"no heartbeat for {late:.0f} s" if late > ALIVE_SECONDS_MAX else ""
 
     def _ready(self) -> str:
-        if not self._running:
-            return "not connected to Kafka yet"
-        return self._agent.trouble
+        return self._trouble or self._agent.trouble
 
 
 def _topics(settings: Settings) -> None:

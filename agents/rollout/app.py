@@ -2,18 +2,18 @@
 
 from typing import Any
 
-import faust
 from faust.types import TP
 
 from modelcast.agents.rollout.agent import RolloutAgent
 from modelcast.infra.kafka.faust_app import BYTES, make_app
+from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
 
 APP_NAME = "rollouts"
 
 
-def build_app(settings: Settings, agent: RolloutAgent) -> faust.App:
+def build_app(settings: Settings, agent: RolloutAgent) -> PositionedApp:
     """A new Faust app that passes partitions and records to ``agent``."""
     app = make_app(settings, APP_NAME)
     counts_topic = app.topic(str(Topic.TRAFFIC_COUNTS), schema=BYTES, partitions=MODEL_PARTITIONS)

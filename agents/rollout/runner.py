@@ -40,15 +40,15 @@ async def run_rollouts(settings: Settings) -> None:
     pulse = Pulse()
 
     def ready() -> str:
-        if not pulse.running:
-            return "the stream app is not running"
+        if pulse.trouble:
+            return pulse.trouble
         return "" if agent.listed else "the registry was not listed yet"
 
     background = [asyncio.create_task(run_forever("rollouts", agent.run)), asyncio.create_task(pulse.beat())]
     try:
         with HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health:
             log.info("the rollout controller starts", worker=worker, health=health.url)
-            await run_app(lambda: build_app(settings, agent), settings, stop=stop, on_running=pulse.on_running)
+            await run_app(lambda: build_app(settings, agent), settings, stop=stop, on_state=pulse.on_state)
     finally:
         for task in background:
             task.cancel()

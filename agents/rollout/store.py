@@ -20,15 +20,17 @@ from modelcast.agents.rollout.decider.facts import (
 from modelcast.agents.rollout.decider.progress import RolloutProgress, decode_progress
 from modelcast.infra.registry.claim import Claimed, claim
 from modelcast.infra.registry.reader import RegistryReader
-from modelcast.infra.telemetry.metrics import COMMANDS
+from modelcast.infra.telemetry.metrics import COMMANDS, ROLLOUT_ENDED_TIMESTAMP
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ContentError, ModelcastError, Refused
 from modelcast.schemas.evidence.replay import SIZE_MAX_BYTES
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import PreconditionFailed
-from modelcast.schemas.records import ModelCommand
+from modelcast.schemas.records import CommandKind, ModelCommand
 from modelcast.schemas.traffic.table import TABLE_SIZE_MAX, decode_table, encode_table
+
+ENDINGS = {CommandKind.ROLLOUT_ABORT: "abort", CommandKind.ROLLOUT_HOLD: "hold"}
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +108,8 @@ class RolloutStore:
         if not isinstance(claimed, Claimed):
             return ClaimEnded(claimed.log), b""
         COMMANDS.labels(self._model, effect.kind.lower()).inc()
+        if effect.kind in ENDINGS:
+            ROLLOUT_ENDED_TIMESTAMP.labels(self._model, ENDINGS[effect.kind]).set(now.wall_us / 1_000_000)
         log.info("a rollout goes on", model=self._model, entry=str(effect.kind), reason=effect.reason)
         return ClaimEnded(claimed.log), claimed.encoded
 

@@ -163,11 +163,11 @@ class TrackerAgent:
             if published is None:
                 log.warning("the states published before are not known: durations begin anew")
             listed = await self.watch.list_registry()
-            told = await self._told(published or {})
+            renewals = await self._renewals_by_partition(published or {})
             for model, raw in (published or {}).items():
                 known = model in self.rows.models or not listed
                 if partition_of(model) in gained and known and not is_unchanged(model.encode()):
-                    await self._remember(model, raw, told.get(partition_of(model)))
+                    await self._remember(model, raw, renewals.get(partition_of(model)))
             unread = {model for model, row in self.rows.models.items() if row.log is None}
             await self.watch.read_now(unread, SETTLE_SECONDS_MAX)
         with suppress(TimeoutError):
@@ -178,8 +178,8 @@ class TrackerAgent:
         """Read what a tracker wrote, also a newer one with schemas of its own."""
         return await self.intake.schemas.decoding(lambda: decode_as(kind, raw, book=self._reader.book))
 
-    async def _told(self, published: Mapping[str, bytes]) -> dict[int, StatesUnchanged]:
-        """What was told of states that had not changed, by partition."""
+    async def _renewals_by_partition(self, published: Mapping[str, bytes]) -> dict[int, StatesUnchanged]:
+        """The renewals of states that had not changed, by partition."""
         found: dict[int, StatesUnchanged] = {}
         for key, raw in published.items():
             if is_unchanged(key.encode()):

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import faust
-
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.infra.kafka.faust_app import BYTES, make_app
+from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import Topic
 
@@ -23,7 +22,7 @@ CHANGELOG_CONFIG = {
 }
 
 
-def build_app(settings: Settings, agent: TrackerAgent) -> faust.App:
+def build_app(settings: Settings, agent: TrackerAgent) -> PositionedApp:
     """A new Faust app that passes partitions and records to ``agent``. Its table holds pages and announcements."""
     agent.begins_anew()
     app = make_app(settings, APP_NAME, table_standby_replicas=0, consumer_max_fetch_size=FETCH_BYTES_MAX)

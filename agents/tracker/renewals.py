@@ -10,7 +10,7 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.agents.tracker.decider.snapshots import Order
-from modelcast.agents.tracker.decider.unchanged import Standing, standing
+from modelcast.agents.tracker.decider.unchanged import StateRenewal, state_renewal
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import StateListener, TrackerPorts
 from modelcast.agents.tracker.state_metrics import StateMetrics
@@ -39,20 +39,20 @@ class Reported:
 
 
 def turns(
-    told_at: Mapping[int, float], owned: Iterable[int], now: float, every_seconds: float, tick_seconds: float
+    sent_at: Mapping[int, float], owned: Iterable[int], now: float, every_seconds: float, tick_seconds: float
 ) -> list[int]:
     """The partitions whose turn it is, those that wait for longest first; they are spread, so that no tick is long.
 
     Args:
-        told_at: when each was last told of, monotonic seconds.
+        sent_at: when each was last sent, monotonic seconds.
         owned: those that are this worker's.
         now: monotonic seconds.
         every_seconds: between two records of one partition.
         tick_seconds: how often this is asked.
     """
-    partitions = sorted(owned, key=lambda each: told_at.get(each, float("-inf")))
+    partitions = sorted(owned, key=lambda each: sent_at.get(each, float("-inf")))
     at_once = math.ceil(len(partitions) * tick_seconds / max(every_seconds, tick_seconds))
-    return [each for each in partitions if now - told_at.get(each, float("-inf")) >= every_seconds][:at_once]
+    return [each for each in partitions if now - sent_at.get(each, float("-inf")) >= every_seconds][:at_once]
 
 
 class Renewals:
@@ -80,7 +80,7 @@ class Renewals:
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = pace, rows, heartbeats, reading
         self._sender, self._mirror, self._metrics = ports.sender, mirror, metrics
-        self._told_at: dict[int, float] = {}
+        self._sent_at: dict[int, float] = {}
 
     def tick(
         self,
@@ -104,13 +104,13 @@ class Renewals:
         """
         every_seconds = max(0.0, self._pace.refresh_seconds - 2 * self._pace.report_seconds)
         whole: list[str] = []
-        for partition in turns(self._told_at, self._rows.owned, now, every_seconds, self._pace.report_seconds):
-            found = self._standing(partition, reported, now_us)
-            self._told_at[partition] = (
+        for partition in turns(self._sent_at, self._rows.owned, now, every_seconds, self._pace.report_seconds):
+            found = self._renewals(partition, reported, now_us)
+            self._sent_at[partition] = (
                 now if found else now - every_seconds / 2
             )  # all wait to be folded, or there is none
-            whole += [model for model, each in found.items() if each.say_whole]
-            rows = [each.row for each in found.values() if not each.say_whole][:UNCHANGED_MAX]
+            whole += [model for model, each in found.items() if each.send_whole]
+            rows = [each.row for each in found.values() if not each.send_whole][:UNCHANGED_MAX]
             if rows:
                 self._tell(partition, reported[rows[0].model].state.registry_id, rows, regions, now_us)
             for row in rows:
@@ -119,9 +119,9 @@ class Renewals:
                     listener.unchanged(row.model, times_us, now_us)
         return tuple(whole)
 
-    def _standing(self, partition: int, reported: Mapping[str, Reported], now_us: int) -> dict[str, Standing]:
+    def _renewals(self, partition: int, reported: Mapping[str, Reported], now_us: int) -> dict[str, StateRenewal]:
         """How the models stand whose state arrived, and that wait for no fold."""
-        ahead_of_us, found = self._heartbeats.ahead_of_us(), dict[str, Standing]()
+        ahead_of_us, found = self._heartbeats.ahead_of_us(), dict[str, StateRenewal]()
         for model, each in reported.items():
             row = self._rows.models.get(model)
             awaits_fold = model in self._rows.waiting or (
@@ -132,7 +132,7 @@ class Renewals:
                 snapshots = row.snapshots if row.log is not None else {}
                 as_of_us = self._as_of_us(row, each.state, now_us)
                 unread_seconds = self._pace.unread_seconds
-                found[model] = standing(each.state, snapshots, ahead_of_us, as_of_us, now_us, unread_seconds)
+                found[model] = state_renewal(each.state, snapshots, ahead_of_us, as_of_us, now_us, unread_seconds)
         return found
 
     def _as_of_us(self, row: ModelRow, state: VersionState, now_us: int) -> int:

@@ -61,8 +61,8 @@ async def run_tracker(settings: Settings) -> None:
         agent.emitter.listen(FoldSpans(spans))
 
     def ready() -> str:
-        if not pulse.running:
-            return "the stream app is not running"
+        if pulse.trouble:
+            return pulse.trouble
         return "" if agent.emitter.settled else "partitions are changing hands"
 
     parts = agent.parts | {
@@ -87,7 +87,7 @@ async def run_tracker(settings: Settings) -> None:
             for listener in recorded:
                 agent.emitter.listen(listener)
             log.info("tracker starts", worker=worker, health=health.url)
-            await run_app(lambda: build_app(settings, agent), settings, stop=stop, on_running=pulse.on_running)
+            await run_app(lambda: build_app(settings, agent), settings, stop=stop, on_state=pulse.on_state)
     finally:
         for task in background:
             task.cancel()

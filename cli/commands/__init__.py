@@ -3,6 +3,7 @@
 __all__ = [
     "dead_letters",
     "keys",
+    "load",
     "operate",
     "outcome",
     "regions",

@@ -46,7 +46,9 @@ def start(
     version: Annotated[str, typer.Argument(help="The candidate, as in fraud/8.")],
     strategy: Annotated[
         str,
-        typer.Option("--strategy", help="canary, gradual, blue-green, shadow or ab. Without it, as set, or canary."),
+        typer.Option(
+            "--strategy", help="canary, gradual, blue-green, shadow, ab or bandit. Without it, as set, or canary."
+        ),
     ] = "",
     steps: Annotated[
         str, typer.Option("--steps", help="Shares in per cent: 1,10,50,100; 10@1h lasts, 50! needs proof.")

@@ -28,6 +28,15 @@ StateDir = Annotated[
 CacheDir = Annotated[
     Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.", parser=path)
 ]
+GraceSeconds = Annotated[
+    float,
+    typer.Option(
+        "--grace-seconds",
+        min=0,
+        max=600,
+        help="How long /readyz says no before it closes, or before a swap with a gap: what a balancer takes to notice.",
+    ),
+]
 
 daemons = typer.Typer(no_args_is_help=True, help="Run a daemon in the foreground; SIGTERM drains it.")
 
@@ -91,6 +100,7 @@ def pod(
     memory_max_bytes: Annotated[
         int | None, typer.Option("--memory-max-bytes", min=1, help="Of all its models together; else what is free.")
     ] = None,
+    grace_seconds: GraceSeconds = 1.0,
 ) -> None:
     """A serving pod: Open Inference Protocol (V2) on ONNX Runtime."""
     from dataclasses import replace
@@ -99,7 +109,8 @@ def pod(
 
     settings = load()
     config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise, zone)
-    _run(serve(replace(config, memory_max_bytes=memory_max_bytes)), settings, daemon="pod", region=region, pod=name)
+    config = replace(config, memory_max_bytes=memory_max_bytes, grace_seconds=grace_seconds)
+    _run(serve(config), settings, daemon="pod", region=region, pod=name)
 
 
 @daemons.command()
@@ -134,22 +145,32 @@ def companion(
     memory_max_bytes: Annotated[
         int | None, typer.Option("--memory-max-bytes", min=1, help="Of all its processes together; else what is free.")
     ] = None,
+    gap: Annotated[
+        bool, typer.Option("--gap", help="Kinds folder, webhook: it fails requests while it loads.")
+    ] = False,
+    grace_seconds: GraceSeconds = 1.0,
+    load_seconds_max: Annotated[
+        float, typer.Option("--load-seconds-max", min=1, max=86_400, help="How long the server may take for a load.")
+    ] = 300.0,
 ) -> None:
     """Beside a server of another kind: a pod towards the region, files and swaps towards the server.
 
     A token for the server itself comes from MODELCAST_SERVER_TOKEN.
     """
     import os
+    from dataclasses import replace
 
     from modelcast.consumers.companion.kinds import ServerSettings, make_engine
     from modelcast.consumers.pod.server import serve
 
     settings = load()
     config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise, zone)
+    config = replace(config, grace_seconds=grace_seconds, load_seconds_max=load_seconds_max)
     server_token = os.environ.get("MODELCAST_SERVER_TOKEN", "")
     beside = ServerSettings(
         *(kind, server, repository, command, check, webhook, server_token),
         load_seconds_max=config.load_seconds_max,
+        gap=gap,
         memory_check=memory_check,
         memory_max_bytes=memory_max_bytes,
     )

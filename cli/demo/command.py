@@ -37,9 +37,9 @@ def demo(
 ) -> None:
     """Real models travel to three regions on this machine, and every promise is checked.
 
-    They are published, replaced under load, damaged and refused, rolled back. Leaves nothing behind but its cache.
-    What is only late is reported as late. Exit code 0: every promise held; 1: one was broken; 3: this machine was too
-    slow to see all of them.
+    They are published, replaced under load, damaged and refused, rolled back; a canary that harms leaves by itself.
+    Nothing is left behind but the demo's cache. What is only late is reported as late. Exit code 0: every promise
+    held; 1: one was broken; 3: this machine was too slow to see all of them.
     """
     from modelcast.cli.delta_extra import deltas_installed
     from modelcast.cli.demo.screen import Screen, summary_table
@@ -63,7 +63,9 @@ def demo(
         training = until_end.enter_context(ThreadedTraining(folder / "models"))
         links = {f"MODELCAST_REGIONS__{r.upper()}__BANDWIDTH_BYTES_PER_SECOND": LINK_BYTES_PER_SECOND for r in names}
         env = {name: str(value) for name, value in links.items()}
-        with LocalStack.start(folder, regions=names, pods_per_region=pods, extra_env=env, progress=screen) as stack:
+        with LocalStack.start(
+            folder, regions=names, pods_per_region=pods, extra_env=env, progress=screen, rollouts=True
+        ) as stack:
             screen.report(
                 f"{len(names)} regions with {pods} pods each are up, each {LINK_BYTES_PER_SECOND * 8 // 10**6} Mbit/s "
                 f"from the origin: {stack.ready_seconds['all']:.1f} s"

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelcast.cli.demo.canary import CanaryEnd
 from modelcast.cli.demo.seen import Crossing, Seen
 from modelcast.cli.demo.traffic import Tally
 from modelcast.schemas.errors import ExitCode
@@ -32,6 +33,7 @@ class Outcome:
     bytes_moved: dict[str, int] = field(default_factory=dict)
     transfers: dict[str, dict[str, Crossing]] = field(default_factory=dict)
     ready_seconds: dict[str, float] = field(default_factory=dict)
+    canary: CanaryEnd | None = None
     total_seconds: float = 0.0
     broken: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)

@@ -1,9 +1,10 @@
-"""What the demo does, in order: publish, replace under load, damage and refuse, roll back."""
+"""What the demo does, in order: publish, replace under load, damage and refuse, roll back, try a version that harms."""
 
 import time
 from collections.abc import Mapping
 
 from modelcast.cli.demo.background import Background
+from modelcast.cli.demo.canary import complaint, roll_out, write_failing
 from modelcast.cli.demo.judgement import DAMAGED, ROLLBACK, Followed, judge
 from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.outcome import Outcome
@@ -18,6 +19,7 @@ from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, NotAnnounced, NotConverged, TransportError
 from modelcast.schemas.manifest import MANIFEST_SIZE_MAX, Manifest
 from modelcast.schemas.quantities import size
+from modelcast.schemas.records import Activation
 
 RATE_PER_POD, RATE_PER_POD_LARGE = 25.0, 5.0
 LINK_BYTES_PER_SECOND = 12_500_000
@@ -88,6 +90,8 @@ class Demo:
             commander.rollback(small.trained.model, to=1, reason="the demo goes back to where it began")
         self._served(small, 1, ROLLBACK, "rolled back: every pod serves version 1 again")
         self._steady("version 1 under load", {small: 1, large: 2})
+        self._canary(publisher, small)
+        self._steady("version 1 goes on", {small: 1, large: 2})
 
     def _publish(self, publisher: Publisher, subject: Subject, version: int) -> Publication | None:
         """Publish it; None: it could not be announced, which ends what is made beside it."""
@@ -135,6 +139,22 @@ class Demo:
         subject.watch.until(all_refuse(DAMAGED), timeout_seconds=STEP_SECONDS_MAX, what=what)
         reason = next(iter(subject.watch.seen.refused.get(DAMAGED, {}).values()), "")
         self._screen.report(f"{model}/{DAMAGED} was damaged in the store and is refused everywhere: {reason}")
+
+    def _canary(self, publisher: Publisher, subject: Subject) -> None:
+        model, good = subject.trained.model, subject.trained.versions[1]
+        folder = good.folder.parent / "failing"
+        write_failing(good.folder, folder)
+        version = DAMAGED + 1
+        self._screen.step(f"a canary of {model}/{version}, which fails on every request")
+        publisher.publish(model, folder, activation=Activation.STAGED)
+        end = roll_out(self._settings, model, version, timeout_seconds=STEP_SECONDS_MAX)
+        self.outcome.canary = end
+        if complaint(end):
+            self.outcome.broken.append(complaint(end))
+        self._screen.report(
+            f"{model}/{version} was out of all traffic by itself after {end.seconds:.1f} s, and no user saw it fail: "
+            f"{end.why}"
+        )
 
     def _flip_a_bit(self, manifest_digest: str) -> None:
         store = origin_store(self._settings)

@@ -31,6 +31,7 @@ def units(settings: "Settings", role: str = "") -> list[Unit]:
 
 def _check_cluster(settings: "Settings") -> Iterator[Check]:
     from modelcast.infra.kafka.admin import broker_version, check_topics, describe, misplaced
+    from modelcast.infra.kafka.groups import strangers
 
     yield from _check_agents(settings)
     try:
@@ -52,6 +53,7 @@ def _check_cluster(settings: "Settings") -> Iterator[Check]:
     if any(f.subject == Topic.MODEL_UPDATES and f.severity == "error" for f in findings):
         return
     yield judge_places(misplaced(settings, Topic.MODEL_UPDATES))
+    yield from judge_groups(strangers(settings, _groups(settings)))
 
 
 def lacks_rights(error: KafkaUnavailable) -> bool:
@@ -88,6 +90,24 @@ def judge_places(elsewhere: list[str]) -> Check:
     detail = f"misplaced: {', '.join(key or '(no key)' for key in elsewhere[:5])}"
     hint = "a producer uses another partitioner: set partitioner=murmur2_random there; the log repairs what was missed"
     return Check("kafka: partitioner", Result.warning, detail, hint)
+
+
+def judge_groups(strangers: Mapping[str, str]) -> list[Check]:
+    """What keeps agents out of their consumer groups. ``strangers``: who has one in their place, by group."""
+    hint = "end it, or have it read under another name; the agent goes on by itself once it has left"
+    return [
+        Check(
+            f"kafka: group {name}",
+            Result.error,
+            f"another program reads in it: {who}; agents of ours get nothing",
+            hint,
+        )
+        for name, who in sorted(strangers.items())
+    ]
+
+
+def _groups(settings: "Settings") -> list[str]:
+    return ["modelcast-tracker", "modelcast-rollouts", *(f"modelcast-region-{name}" for name in settings.regions)]
 
 
 def _check_rights(settings: "Settings", role: str) -> Iterator[Check]:

@@ -34,9 +34,9 @@ class TopApp(App[None]):
     def on_mount(self) -> None:
         """Begin."""
         self.push_screen(NowScreen())
-        self.run_worker(self.feed.run(self.told), exclusive=False)
+        self.run_worker(self.feed.run(self.receive), exclusive=False)
 
-    def told(self, now: NowShown | None, away: str) -> None:
+    def receive(self, now: NowShown | None, away: str) -> None:
         """Take what the feed tells."""
         changed = now is not None and (self.now is None or _content(now) != _content(self.now))
         self.now, self.away = now or self.now, away

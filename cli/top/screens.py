@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,6 +13,7 @@ from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from modelcast.cli.top import sentences, shown
+from modelcast.cli.top.feeds import Feed
 from modelcast.cli.top.matrix import MatrixView
 from modelcast.cli.top.shown import ModelShown, NowShown
 from modelcast.dashboard.view.problems import Problem
@@ -21,11 +22,22 @@ from modelcast.schemas.quantities import MISSING, duration, number, plural
 from modelcast.schemas.statuses import LOOKS, Status
 from modelcast.schemas.text.printable import printable
 
-if TYPE_CHECKING:
-    from modelcast.cli.top.app import TopApp
-
 REASON_CHARS_MAX = 200
 BADGE_CELLS = 11
+
+
+class TopState(Protocol):
+    """What the app holds for its screens.
+
+    Attributes:
+        feed: where what is shown comes from.
+        now: what it last told; None: nothing yet.
+        away: why it tells nothing now; "": it does.
+    """
+
+    feed: Feed
+    now: NowShown | None
+    away: str
 
 
 def said(text: str, style: str = "") -> Text:
@@ -86,9 +98,9 @@ class NowScreen(Screen[None]):
         self._problems: dict[str, Problem] = {}
 
     @property
-    def top(self) -> "TopApp":
-        """The app, by its type."""
-        return cast("TopApp", self.app)
+    def top(self) -> "TopState":
+        """What the app holds for its screens."""
+        return cast("TopState", self.app)
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
@@ -184,9 +196,9 @@ class ModelScreen(Screen[None]):
         self._found: ModelShown | None = None
 
     @property
-    def top(self) -> "TopApp":
-        """The app, by its type."""
-        return cast("TopApp", self.app)
+    def top(self) -> "TopState":
+        """What the app holds for its screens."""
+        return cast("TopState", self.app)
 
     def compose(self) -> ComposeResult:
         """Lay it out."""

@@ -94,7 +94,7 @@ def _served(served: "ServedAt") -> str:
         return f"{change.version}, when last heard" if served.certainty.value == "UNKNOWN" else f"{change.version}"
     if not change.pods_expected:
         return MISSING
-    return f"several ({change.pods_serving} of {change.pods_expected} pods serve the aspired version)"
+    return f"no one version ({change.pods_serving} of {change.pods_expected} pods serve the aspired version)"
 
 
 def how_text(served: "ServedAt", then: datetime) -> str:

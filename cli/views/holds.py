@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import RegionState, VersionState
 
 if TYPE_CHECKING:
     from modelcast.infra.registry.reader import TimedEntry
+    from modelcast.schemas.log.fold import ModelLog
 
 
-def holds(log: ModelLog, entries: "Mapping[int, TimedEntry]", regions: Iterable[str]) -> list[str]:
+def holds(log: "ModelLog", entries: "Mapping[int, TimedEntry]", regions: Iterable[str]) -> list[str]:
     """A line for each pin and pause that is in force, for people.
 
     Args:

@@ -13,13 +13,13 @@ from modelcast.cli.options import Output, path
 from modelcast.cli.views.at_time import show_at
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import NotFound, UsageError
-from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
 
 if TYPE_CHECKING:
     from modelcast.infra.registry.reader import RegistryReader, Tail, TimedEntry
+    from modelcast.schemas.log.fold import ModelLog
 
 ModelArgument = Annotated[str, typer.Argument(help="A model, as in fraud.")]
 ReferenceArgument = Annotated[str, typer.Argument(help="A version: fraud/7, fraud@champion, or fraud (the aspired).")]

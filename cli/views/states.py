@@ -45,7 +45,10 @@ def get(
     watch: Watch = False,
     output: Output = Format.table,
 ) -> None:
-    """Who serves what, worst first. Says how old the answer is, also when the tracker is gone."""
+    """Who serves what, worst first. Says how old the answer is, also when the tracker is gone.
+
+    A model's candidate is told to people; programs ask `modelcast rollout get MODEL -o json`.
+    """
     settings = load()
     makers: dict[str, Callable[[Settings], View]] = {"models": _models, "regions": _regions, "pods": _pods}
     name = what if what in makers else _bare(what)

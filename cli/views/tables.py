@@ -253,9 +253,8 @@ def note(row: RegionState, now_us: int) -> str:
     """Why a region is as it is, at ``now_us``."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
     if (row.silent or row.unread) and row.reported_version is not None:
-        parts.append(
-            f"served {row.reported_version} when last reported, {duration((now_us - row.heard_at_us) / 1e6)} ago"
-        )
+        known_us = row.heard_at_us if row.silent else row.read_at_us
+        parts.append(f"served {row.reported_version} when {_last(row)}, {duration((now_us - known_us) / 1e6)} ago")
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
     if row.error:
@@ -265,6 +264,11 @@ def note(row: RegionState, now_us: int) -> str:
     elif not row.error and row.way and row.bytes_total and not is_fetching(row):
         parts.append(row.way)
     return "; ".join(parts)
+
+
+def _last(row: RegionState) -> str:
+    """What happened last to a region that is not known now."""
+    return "last reported" if row.silent else "its pods were last read back"
 
 
 def error_of(row: RegionState, now_us: int) -> str:

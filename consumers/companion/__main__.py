@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path, required=True, help="a folder of its own for what it has accepted")
     parser.add_argument("--grace-seconds", type=float, default=1.0)
     parser.add_argument("--load-seconds-max", type=float, default=300.0)
+    parser.add_argument("--gap", action="store_true", help="it fails requests while it loads")
     parser.add_argument("--no-memory-check", action="store_true", help="load whether or not there is room")
     parser.add_argument("--memory-max-bytes", type=int, help="of the server's processes together")
     arguments = parser.parse_args()
@@ -43,6 +44,7 @@ def main() -> None:
         webhook=arguments.webhook,
         token=os.environ.get("MODELCAST_SERVER_TOKEN", ""),
         load_seconds_max=arguments.load_seconds_max,
+        gap=arguments.gap,
         memory_check=not arguments.no_memory_check,
         memory_max_bytes=arguments.memory_max_bytes,
     )

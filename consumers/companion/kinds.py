@@ -52,6 +52,7 @@ class ServerSettings:
     token: str = ""  # sent to it as a bearer token
     load_seconds_max: float = 300.0
     memory_check: bool = True  # whether a load must find room in its memory, for kinds whose use of it is known
+    gap: bool = False  # it fails requests while it loads, for the kinds of which nothing is known
     memory_max_bytes: int | None = None  # what its processes may take together; None: what is free
 
 
@@ -70,6 +71,7 @@ def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> E
         kind = ServerKind(settings.kind)
     except ValueError:
         raise UsageError(f"unknown kind of server {settings.kind!r}", hint=f"one of {SERVER_KINDS}") from None
+    _check_meant_for(kind, settings)
     try:
         _ = urlsplit(settings.server).port
     except ValueError as error:
@@ -81,6 +83,20 @@ def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> E
             message, hint=f"--memory-max-bytes is for {known} at a loopback address, and without --no-memory-check"
         )
     return _MAKERS[kind](settings, artifacts)
+
+
+def _check_meant_for(kind: ServerKind, settings: ServerSettings) -> None:
+    """An option that is for another kind was given by mistake, or the kind was."""
+    for option, given, kinds in (
+        ("--command", settings.command, {ServerKind.FOLDER}),
+        ("--check", settings.check, {ServerKind.FOLDER}),
+        ("--webhook", settings.webhook, {ServerKind.WEBHOOK}),
+        ("--server", settings.server, set(ServerKind) - _TOLD_OTHERWISE),
+        ("--gap", settings.gap, _TOLD_OTHERWISE),
+    ):
+        if given and kind not in kinds:
+            hint = f"{option} is for {', '.join(sorted(kinds))}"
+            raise UsageError(f"kind {kind} takes no {option}", hint=hint)
 
 
 def _triton(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
@@ -112,14 +128,15 @@ def _webhook(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engi
         raise UsageError("kind webhook needs the file with the server's requests", hint="--webhook FILE.toml")
     webhook = read_webhook(settings.webhook, settings.load_seconds_max)
     repository = _repository(settings)
-    return WebhookEngine(webhook, Delivery(artifacts, repository, _plainly(folder_layout)), repository)
+    delivery = Delivery(artifacts, repository, _plainly(folder_layout))
+    return WebhookEngine(webhook, delivery, repository, gapless=not settings.gap)
 
 
 def _folder(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
     repository = _repository(settings)
     delivery = Delivery(artifacts, repository, _plainly(folder_layout))
     commands = Commands(_words("--command", settings.command), _words("--check", settings.check))
-    return FolderEngine(commands, delivery, repository, settings.load_seconds_max)
+    return FolderEngine(commands, delivery, repository, settings.load_seconds_max, gapless=not settings.gap)
 
 
 def _plainly(layout: Callable[[Files, LoadOrder], VersionLayout]) -> MakeLayout:
@@ -150,6 +167,8 @@ _MAKERS: dict[ServerKind, MakeEngine] = {
     ServerKind.WEBHOOK: _webhook,
     ServerKind.FOLDER: _folder,
 }
+_TOLD_OTHERWISE = frozenset({ServerKind.WEBHOOK, ServerKind.FOLDER})
+"""They are told by requests or commands of the user's."""
 _LOAD_BESIDE = frozenset(
     {ServerKind.TRITON, ServerKind.MLSERVER, ServerKind.KSERVE, ServerKind.TENSORFLOW, ServerKind.TORCHSERVE}
 )

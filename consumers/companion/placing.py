@@ -4,6 +4,7 @@ Servers write into their repository (Triton's ``__pycache__``), and may read it 
 ours to copy and theirs to change, and nothing half-copied ever has a name that they look at.
 """
 
+import asyncio
 import os
 import re
 import secrets
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 
-from modelcast.consumers.companion.layouts.version_layout import VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import VersionLayout, folder_of
 from modelcast.infra.files import acquire, exchange, share_blocks, sync, written_aside
 from modelcast.schemas.errors import ModelcastError, Refused
 
@@ -24,7 +26,11 @@ STAGING = ".modelcast"
 VERSION_NUMBER = re.compile(r"[0-9]{1,18}")
 """A version, as its folder is named; what is longer, or says something else, is none of ours."""
 _REPLACED = "replaced-"
+_STAMPS = ".placed-"
 _COPY_BYTES = 8 * 1024 * 1024
+
+
+log = structlog.get_logger(__name__)
 
 
 class Cancelled(ModelcastError):
@@ -75,8 +81,11 @@ class ModelRepository:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _copy(artifact / place.source, target, cancel, durable=durable)
             aside.mkdir(parents=True, exist_ok=True)
+            stamps = {place.path: _stamp(aside / place.path) for place in layout.places}
             final = self.root / model / layout.folder
             final.parent.mkdir(parents=True, exist_ok=True)
+            with written_aside(self._stamps_file(model, layout.folder), durable=durable) as file:
+                file.write(orjson.dumps(stamps))
             replaced = self._replace(final, aside)
             if durable:
                 sync(final.parent)
@@ -85,6 +94,20 @@ class ModelRepository:
             raise
         shutil.rmtree(replaced, ignore_errors=True)
         return final
+
+    def untouched(self, model: str, folder: str) -> bool:
+        """Whether a version's files are still those that were placed, by inode, size and time of change.
+
+        A server that starts from its disk names what it found there by our name for it.
+        """
+        try:
+            stamps = orjson.loads(self._stamps_file(model, folder).read_bytes())
+            return all(_stamp(self.root / model / folder / path) == stamp for path, stamp in stamps.items())
+        except (OSError, orjson.JSONDecodeError):
+            return False
+
+    def _stamps_file(self, model: str, folder: str) -> Path:
+        return self.root / model / f"{_STAMPS}{folder}"
 
     def write(self, model: str, name: str, content: bytes | None) -> None:
         """Replace ``<model>/<name>`` by one rename, durably; None removes it."""
@@ -134,6 +157,7 @@ class ModelRepository:
             for folder in (self.root / model).iterdir():
                 if folder.name.isdecimal() and folder.name not in kept and (aside := self._set_aside(folder)):
                     shutil.rmtree(aside, ignore_errors=True)
+                    self._stamps_file(model, folder.name).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let another companion have it."""
@@ -171,6 +195,20 @@ class ModelRepository:
         except FileNotFoundError:
             return None
         return aside
+
+
+def _stamp(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+async def as_placed(repository: ModelRepository, model: str, version: int) -> bool:
+    """``untouched``, with a word in the log: then the version is placed and loaded anew."""
+    if await asyncio.to_thread(repository.untouched, model, folder_of(version)):
+        return True
+    where = repository.root / model / folder_of(version)
+    log.error("the files of what serves are not those that were placed", model=model, folder=str(where))
+    return False
 
 
 def settings_bytes(settings: Mapping[str, Any]) -> bytes:

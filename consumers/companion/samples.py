@@ -53,8 +53,8 @@ class SampledServer(Protocol):
         """
         ...
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``."""
+    async def held(self, model: str) -> Served | None:
+        """What its memory names. Raises ``PodUnreachable``."""
         ...
 
 
@@ -69,16 +69,16 @@ async def compare_answers(
         PodUnreachable: the server's memory can't be asked.
     """
     if samples:  # else the server has not been asked anything that depends on it
-        check_held(await server.serving(name), order, name)
+        check_held(await server.held(name), order, name)
     for sample in samples:
         failed = await _failure(server, name, order, sample)
         if failed is None:
             continue
         if failed.code != BLAMES_THE_VERSION:
             raise failed
-        check_held(await server.serving(name), order, name)
+        check_held(await server.held(name), order, name)
         again = await _failure(server, name, order, sample)
-        check_held(await server.serving(name), order, name)
+        check_held(await server.held(name), order, name)
         if again is None:
             message = f"{failed.message}; asked again, it answers as recorded"
             raise LoadFailed(message, code="unconfirmed", subject=name, hint=ONE_EACH)

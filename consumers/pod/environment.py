@@ -39,6 +39,9 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             *("cuda driver", "no cuda", "cuda error", "libcuda", "no kernel image", "illegal instruction"),
             *("cudaerror", "cuda initialization", "nvml", "torch not compiled with"),
+            *("no nvidia driver", "no hip gpus", "cuda.is_available() is false", "on a cuda device"),
+            *("incompatible device", "not compatible with this version of", "not compatible with the current version"),
+            *("packagenotfounderror", "no package metadata", "does not recognize this architecture"),
             *("cannot open shared object file", "undefined symbol", "glibc_", "glibcxx_"),
             *("no module named", "modulenotfounderror", "importerror", "cannot import name"),
             # ONNX Runtime that is older than the model
@@ -54,6 +57,10 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
             *("name resolution", "name or service not known", "network is unreachable", "no route to host"),
             *("timed out", "max retries exceeded", "certificate verify failed", "remote end closed connection"),
             *("too many requests", "service unavailable", "bad gateway", "gateway time-out", "gateway timeout"),
+            # of Hugging Face's hub and of boto3
+            *("couldn't connect to", "could not connect to", "unable to connect to", "endpointconnectionerror"),
+            *("unable to locate credentials", "nocredentialserror", "accessdenied", "access denied", "gated repo"),
+            *("expired token", "expiredtoken", "invalidaccesskeyid", "signaturedoesnotmatch"),
         ),
     ),
 )

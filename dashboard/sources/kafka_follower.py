@@ -88,8 +88,7 @@ class KafkaFollower:
         try:
             self._assign(consumer)
             while not self._stop.is_set():
-                messages = consumer.consume(BATCH_MESSAGES_MAX, timeout=POLL_SECONDS)
-                self._take(messages, time.time_ns() // 1000)
+                self._take(_come(consumer), time.time_ns() // 1000)
                 self._ask(consumer)
         finally:
             consumer.close()
@@ -293,3 +292,9 @@ class KafkaFollower:
             log.warning("version-state can't be read", error=why)
         self._reach, self._delivered = Reach.AWAY, (Reach.AWAY, ())
         self._deliver(NewsBatch("kafka", Reach.AWAY, missing=(why if "Kafka" in why else f"Kafka: {why}",)))
+
+
+def _come(consumer: Consumer) -> list[Message]:
+    """What has come, as soon as anything has: to ask for many waits out the time unless as many come."""
+    first = consumer.poll(POLL_SECONDS)
+    return [] if first is None else [first, *consumer.consume(BATCH_MESSAGES_MAX - 1, timeout=0)]

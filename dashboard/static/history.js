@@ -14,17 +14,17 @@ const MEANS = { CONFIRMED: "reports before and after agree", BETWEEN: "it change
 
 const text = (piece) => (piece.certainty === "BETWEEN" ? `${version(piece.version)} or ${version(piece.after)}` : piece.certainty === "UNKNOWN" ? "?" : version(piece.version));
 
-function Lanes({ body, atUs }) {
+function Timelines({ body, atUs }) {
   const [shown, more] = useMore(25);
   const span = body.to_us - body.from_us, left = (us) => `${(100 * (us - body.from_us)) / span}%`;
-  const versions = [...new Set(body.lanes.flatMap((lane) => lane.pieces.map((piece) => piece.version)))].sort((a, b) => a - b);
+  const versions = [...new Set(body.timelines.flatMap((region) => region.intervals.map((piece) => piece.version)))].sort((a, b) => a - b);
   return html`<div class="lanes">
-    ${body.lanes.slice(0, shown).map((lane) => html`<div class="lane" key=${lane.region}><a href=${`/regions/${lane.region}`}>${lane.region}</a>
-      <span class="track" aria-hidden="true">${lane.pieces.map((piece) => html`<span class=${`piece ${piece.certainty} v${versions.indexOf(piece.version) % 4}`}
+    ${body.timelines.slice(0, shown).map((region) => html`<div class="lane" key=${region.region}><a href=${`/regions/${region.region}`}>${region.region}</a>
+      <span class="track" aria-hidden="true">${region.intervals.map((piece) => html`<span class=${`piece ${piece.certainty} v${versions.indexOf(piece.version) % 4}`}
         style=${{ left: left(piece.from_us), width: `${(100 * (piece.to_us - piece.from_us)) / span}%` }}
         title=${`${text(piece)}: ${MEANS[piece.certainty]}${piece.why ? `, ${piece.why}` : ""}, ${clock(piece.from_us, nowUs())} to ${clock(piece.to_us, nowUs())}`}>${(piece.to_us - piece.from_us) / span > 0.03 ? text(piece) : ""}</span>`)}
         <span class="mark" style=${{ left: left(atUs) }}></span></span></div>`)}
-    ${more(body.lanes.length)}
+    ${more(body.timelines.length)}
     <p class="legend"><span><i class="piece CONFIRMED v0"></i> confirmed</span><span><i class="piece BETWEEN v0"></i> between two reports</span><span><i class="piece UNKNOWN"></i> not known: silent, no tracker, or not archived</span></p></div>`;
 }
 
@@ -39,7 +39,7 @@ function served(found) {
   const { change, after, certainty } = found;
   if (!change) return "—";
   if (certainty === "BETWEEN" && after) return `${version(change.version)} or ${version(after.version)}`;
-  if (change.version === null) return change.pods_expected ? `several: ${number(change.pods_serving)} of ${plural(change.pods_expected, "pod")} serve the aspired version` : "—";
+  if (change.version === null) return change.pods_expected ? `no one version: ${number(change.pods_serving)} of ${plural(change.pods_expected, "pod")} serve the aspired one` : "—";
   return certainty === "UNKNOWN" ? `${change.version} when last heard` : `${change.version}`;
 }
 
@@ -111,7 +111,7 @@ export function History() {
       <span class="choice">${SPANS.map(([label, seconds]) => html`<button type="button" aria-pressed=${seconds === spanS} onClick=${() => span(seconds)}>${label}</button>`)}
       <button type="button" aria-label="earlier" onClick=${() => step(-1)}>←</button><button type="button" aria-label="later" disabled=${toUs >= now} onClick=${() => step(1)}>→</button></span></div>
     ${error && html`<p>${error}</p>`}
-    ${body.lanes.length ? html`<${Lanes} body=${body} atUs=${atUs} />` : html`<p>Nothing is archived of this span. Trackers archive what regions serve while they run (<code>tracker.history</code>).</p>`}
+    ${body.timelines.length ? html`<${Timelines} body=${body} atUs=${atUs} />` : html`<p>Nothing is archived of this span. Trackers archive what regions serve while they run (<code>tracker.history</code>).</p>`}
     <div class="lane"><label for="slide">time</label><input id="slide" type="range" min="0" max=${STEPS} value=${Math.round((STEPS * (atUs - body.from_us)) / (body.to_us - body.from_us))}
       aria-valuetext=${clock(atUs, nowUs())} onInput=${(event) => choose(body.from_us + (event.target.value / STEPS) * (body.to_us - body.from_us))} /></div>
     <p class="lane"><span></span><span class="ends"><time>${clock(body.from_us, nowUs())}</time><time>${clock(body.to_us, nowUs())}</time></span></p>

@@ -46,7 +46,7 @@ export function Waterfall({ regions, generation, overUs = 0, entry = null }) {
   const timed = regions.filter((each) => each.spans.length && each.aspired_generation === generation);
   if (!timed.length) return null;
   const silent = (each) => each.status === "SILENT"; // of what it was doing then, it is not known how long that took
-  const untilMs = (each) => ((overUs || (silent(each) ? each.heard_at_us : nowUs())) - each.spans_since_us) / 1000;
+  const untilMs = (each) => ((overUs || (silent(each) ? each.since_us : nowUs())) - each.spans_since_us) / 1000;
   const slowest = [...timed].sort((a, b) => tookMs(b, untilMs) - tookMs(a, untilMs)), shown = slowest.slice(0, all ? 200 : shortest);
   const longest = tookMs(slowest[0], untilMs) || 1, stages = [...new Set(timed.flatMap((each) => each.spans.map((span) => span.stage)))];
   const bar = (each, span) => html`<span key=${span.stage} class=${`s s${stages.indexOf(span.stage) % 8} ${span.ended_ms === null ? "open" : ""} ${MAIN.includes(span.stage) ? "main" : "part"}`}
@@ -109,7 +109,7 @@ export function PairTable({ rows, name, chosen, choose }) {
       <th scope="row">${choose ? html`<button type="button" class="link" data-row aria-expanded=${chosen === each.region} onClick=${() => choose(each.region)}>${each.region}</button>` : html`<a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}</a>`}</th>
       <td data-label="status"><${Badge} status=${each.status} /></td>
       <td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
-      <td data-label="served → aspired">${each.status === "SILENT" ? html`<small>${each.reported_version === null ? "last heard" : `${each.reported_version} when last heard`} ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
+      <td data-label="served → aspired">${each.status === "SILENT" ? html`<small>${each.reported_version === null ? "" : `${each.reported_version} when `}last ${each.since_us === each.heard_at_us ? "heard" : "read back"} ${clock(each.since_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
       <td data-label="pods">${number(each.pods_serving)}/${number(each.pods_expected)}</td>
       <td data-label="bytes"><${Fetch} each=${each} /></td>
       <td data-label="why, how"><${Said} text=${why(each)} max=${140} /></td></tr>`)}</tbody></table>${more(rows.length)}`;

@@ -19,6 +19,21 @@ class Worker:
 
 
 @dataclass(slots=True)
+class _RegionCount:
+    """How many of a region's pairs there are, count, and are silent. Kept, because all pairs are too many to look at
+    for each model that changes."""
+
+    pairs: int = 0
+    counted: int = 0
+    silent: int = 0
+
+    def add(self, pair: Pair, many: int) -> None:
+        self.pairs += many
+        self.counted += many * pair.counted
+        self.silent += many * pair.row.silent
+
+
+@dataclass(slots=True)
 class Overview:
     """All models and regions as they are shown.
 
@@ -37,6 +52,7 @@ class Overview:
     kafka_away_us: int = 0
     revision: int = 0
     shape: int = 0
+    _in_region: dict[str, _RegionCount] = field(default_factory=dict)
 
     def take(
         self, state: VersionState, appended_us: int, now_us: int, source: str, said_us: int = 0
@@ -61,12 +77,13 @@ class Overview:
             and (said_us, state.updated_at_us) < (before.said_us, before.state.updated_at_us)
         ):
             return ()  # the other source is behind
-        pairs = {
-            row.region: make_pair(state, row, before.pairs.get(row.region) if before else None, now_us, self.limits)
+        made = (
+            make_pair(state, row, before.pairs.get(row.region) if before else None, now_us, self.limits)
             for row in state.regions
-        }
+        )
+        pairs = {pair.row.region: pair for pair in made}
         view = _view(replace(state, regions=()), pairs, appended_us - _waiting_us(state), source, said_us)
-        self.models[state.model] = view
+        self._put(state.model, view)
         if before is None or before.pairs.keys() != pairs.keys():
             self.shape += 1
         changed = tuple(
@@ -102,14 +119,15 @@ class Overview:
             }
             changed += [pair for region, pair in pairs.items() if pair.status is not view.pairs[region].status]
             appended = appended_us - _waiting_us(state)
-            self.models[row.model] = _view(replace(state, regions=()), pairs, appended, view.source, view.said_us)
+            self._put(row.model, _view(replace(state, regions=()), pairs, appended, view.source, view.said_us))
         if changed:
             self.revision += 1
         return tuple(changed)
 
     def drop(self, model: str) -> None:
         """Forget a model that is gone from the topic."""
-        if self.models.pop(model, None) is not None:
+        if (view := self.models.pop(model, None)) is not None:
+            self._recount(view.pairs, {})
             self.shape += 1
             self.revision += 1
 
@@ -132,16 +150,36 @@ class Overview:
             }
             changed += [pair for region, pair in pairs.items() if pair.status is not view.pairs[region].status]
             known = _view(state, pairs, view.appended_us, view.source, view.said_us)
-            self.models[name] = known
+            self._put(name, known)
             self.revision += _news(view) != _news(known)
         if changed:
             self.revision += 1
         return tuple(changed)
 
+    def _put(self, model: str, view: ModelView) -> None:
+        before = self.models.get(model)
+        self.models[model] = view
+        self._recount(before.pairs if before is not None else {}, view.pairs)
+
+    def _recount(self, before: Mapping[str, Pair], after: Mapping[str, Pair]) -> None:
+        for region, pair in after.items():
+            old = before.get(region)
+            if old is not None and (old.counted, old.row.silent) == (pair.counted, pair.row.silent):
+                continue
+            count = self._in_region.setdefault(region, _RegionCount())
+            count.add(pair, 1)
+            if old is not None:
+                count.add(old, -1)
+        for region in before.keys() - after.keys():
+            count = self._in_region[region]
+            count.add(before[region], -1)
+            if not count.pairs:
+                del self._in_region[region]
+
     @property
     def regions(self) -> list[str]:
         """Names of all regions that any model or heartbeat tells of, in order."""
-        return sorted({region for view in self.models.values() for region in view.pairs} | set(self.workers))
+        return sorted(self._in_region.keys() | self.workers.keys())
 
     def pairs(self) -> Iterable[Pair]:
         """Every pair."""
@@ -160,13 +198,15 @@ class Overview:
             found.update(view.statuses)
         return found
 
-    def counts_in(self, region: str) -> bool:
-        """Whether any model counts there."""
-        return any((p := view.pairs.get(region)) is not None and p.counted for view in self.models.values())
+    def counted_in(self, region: str) -> int:
+        """How many models count there."""
+        count = self._in_region.get(region)
+        return count.counted if count is not None else 0
 
     def silent(self, region: str) -> bool:
         """Whether a region is not heard of; what counts there is then told by one line."""
-        return any((p := view.pairs.get(region)) is not None and p.row.silent for view in self.models.values())
+        count = self._in_region.get(region)
+        return count is not None and count.silent > 0
 
     def newest_us(self) -> int:
         """When the tracker last reported, UTC microseconds by this machine's clock; 0: never."""

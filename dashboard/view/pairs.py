@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from sys import intern
 
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.statuses import (
@@ -88,7 +89,7 @@ class ModelView:
 
 def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:
     """The pair that a row of a state means; ``before`` tells since when."""
-    reported = replace(row, pods=(), error=row.error or _error_of_a_pod(row))
+    reported = _without_pods(row) if row.pods else row
     row, expires_us = as_known(reported, now_us, limits), expires_at_us(reported, limits)
     worded = status_of(row, now_us, limits, alarm=bool(state.alarm))
     ends = [at for at in (worded.until_us, expires_us + 1) if at > now_us]
@@ -96,9 +97,16 @@ def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us
     return Pair(state.model, row, reported, worded.status, since_us, min(ends, default=0))
 
 
+def _without_pods(row: RegionState) -> RegionState:
+    """The row as it is kept; what is the same in many rows is kept once."""
+    error = row.error or _error_of_a_pod(row)
+    region, digest, way = intern(row.region), intern(row.aspired_digest), intern(row.way)
+    return replace(row, pods=(), error=error, region=region, aspired_digest=digest, way=way)
+
+
 def _error_of_a_pod(row: RegionState) -> str:
-    """Why a pod does not serve what it should, where the region itself gives no reason."""
-    return "" if serves_aspired(row) else next((pod.error for pod in row.pods if pod.error), "")
+    """Which pod does not serve what it should and why, where the region itself gives no reason."""
+    return "" if serves_aspired(row) else next((f"{pod.pod}: {pod.error}" for pod in row.pods if pod.error), "")
 
 
 def _since_us(status: Status, row: RegionState, before: Pair | None, now_us: int) -> int:

@@ -157,8 +157,8 @@ def probe_problems(view: ProbeView | None, now_us: int, silent: Callable[[str], 
         now_us: UTC microseconds.
         silent: whether a region is silent, which has a line of its own.
     """
-    if view is None or now_us - view.sent_at_us > _overdue_us(view.every_seconds):
-        return []  # none is sent any more: that says nothing of a region
+    if view is None or not are_sent(view, now_us):
+        return []  # that says nothing of a region
     lost_us = now_us - round((LOST_SECONDS + OVERDUE_TURNS * view.every_seconds) * 1_000_000)
     return [
         Problem(
@@ -181,6 +181,11 @@ def probe_problems(view: ProbeView | None, now_us: int, silent: Callable[[str], 
         and row.answered_at_us < lost_us
         and not silent(row.region)
     ]
+
+
+def are_sent(view: ProbeView, now_us: int) -> bool:
+    """Whether probes are sent still."""
+    return now_us - view.sent_at_us <= _overdue_us(view.every_seconds)
 
 
 def _overdue_us(every_seconds: float) -> int:

@@ -85,12 +85,11 @@ def found_problems(overview: Overview, now_us: int) -> list[FoundProblem]:
     by_status: dict[Status, list[Pair]] = defaultdict(list)
     for pair in filter(_matters, overview.troubled()):
         by_status[pair.status].append(pair)
-    models_in = _ModelsIn(overview)
     for status in (Status.SILENT, Status.NONE):
-        found += _by_region(status, by_status[status], models_in, share=0.0)
+        found += _by_region(status, by_status[status], overview, share=0.0)
     found += _by_version(by_status[Status.REFUSED], overview)
     for status in (*BEHIND, Status.EMPTY):
-        found += _behind(status, by_status[status], models_in, overview)
+        found += _behind(status, by_status[status], overview)
     found.sort(key=lambda each: _badness(each[0], now_us))
     return list(_told_apart(found))
 
@@ -116,19 +115,6 @@ def _badness(problem: Problem, now_us: int) -> tuple[int, int, int, str]:
 def _matters(pair: Pair) -> bool:
     """A region that has nothing to serve is no trouble, and an alarm is shown once for its model."""
     return pair.status is not Status.ALARM and (pair.status is not Status.NONE or pair.row.aspired_version is not None)
-
-
-class _ModelsIn(dict[str, int]):
-    """How many models count in a region; looked up when it is asked for."""
-
-    def __init__(self, overview: Overview) -> None:
-        super().__init__()
-        self._overview = overview
-
-    def __missing__(self, region: str) -> int:
-        pairs = (view.pairs.get(region) for view in self._overview.models.values())
-        self[region] = count = sum(pair is not None and pair.counted for pair in pairs)
-        return count
 
 
 def _stale(overview: Overview, now_us: int) -> Iterable[FoundProblem]:
@@ -190,15 +176,15 @@ def _alarms(overview: Overview) -> Iterable[FoundProblem]:
             yield alarm, ()
 
 
-def _by_region(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], *, share: float) -> list[FoundProblem]:
+def _by_region(status: Status, pairs: Sequence[Pair], overview: Overview, *, share: float) -> list[FoundProblem]:
     """One line a region that has at least ``share`` of its models among ``pairs``."""
     grouped: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         grouped[pair.row.region].append(pair)
     return [
-        (_of_region(status, region, members, models_in[region]), members)
+        (_of_region(status, region, members, overview.counted_in(region)), members)
         for region, members in grouped.items()
-        if share == 0.0 or (len(members) >= GROUP_MIN and len(members) >= share * models_in[region])
+        if share == 0.0 or (len(members) >= GROUP_MIN and len(members) >= share * overview.counted_in(region))
     ]
 
 
@@ -207,7 +193,7 @@ def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) ->
     if status is Status.SILENT:
         unheard = any(p.row.silent for p in members)
         reason = "no heartbeat since" if unheard else "its pods were not read back since"
-        command = "modelcast get regions"
+        command = "modelcast get regions" if unheard else "modelcast get pods"
     elif status is Status.NONE:
         reason, command = "never reported; is its region agent running?", f"modelcast run region {shlex.quote(region)}"
     elif status is Status.EMPTY:
@@ -266,8 +252,8 @@ def _by_version(pairs: Sequence[Pair], overview: Overview) -> list[FoundProblem]
     return found
 
 
-def _behind(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], overview: Overview) -> list[FoundProblem]:
-    found = _by_region(status, pairs, models_in, share=REGION_SHARE) if len(overview.models) > 1 else []
+def _behind(status: Status, pairs: Sequence[Pair], overview: Overview) -> list[FoundProblem]:
+    found = _by_region(status, pairs, overview, share=REGION_SHARE) if len(overview.models) > 1 else []
     whole = {problem.region for problem, _ in found}
     grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
@@ -311,7 +297,7 @@ def _stands(row: RegionState) -> str:
 
 
 def _counted(overview: Overview, model: str) -> int:
-    return sum(p.counted for p in overview.models[model].pairs.values())
+    return sum(overview.models[model].statuses.values())
 
 
 def _names(members: Sequence[Pair]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What was wrong and is well again: a problem is over once no pair that it was about is in any trouble."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from modelcast.dashboard.view.overview import Overview
@@ -29,18 +29,22 @@ class Recoveries:
     """Follows problems until they are over.
 
     A line that vanishes has not recovered by that: its pairs may stand in another line, by a worse status or as part of
-    a region's. A rollout is no problem, so its end is no recovery.
+    a region's; of a consumer group, a probe or a candidate nothing may be known now. A rollout is no problem, so its
+    end is no recovery.
     """
 
     def __init__(self) -> None:
         self._followed: dict[str, _Followed] = {}
 
-    def look(self, found: Iterable[FoundProblem], overview: Overview) -> list[Problem]:
+    def look(
+        self, found: Iterable[FoundProblem], overview: Overview, undecided: Callable[[Problem], bool] = lambda _: False
+    ) -> list[Problem]:
         """The problems that are over since the last look, each as it was at its worst.
 
         Args:
             found: all that is wrong now.
             overview: how all pairs stand now.
+            undecided: whether the line of a problem may be missing because nothing is known of it now.
         """
         here = set()
         for problem, pairs in found:
@@ -54,6 +58,8 @@ class Recoveries:
         over: list[Problem] = []
         for id_ in self._followed.keys() - here:
             followed = self._followed[id_]
+            if undecided(followed.worst):
+                continue
             left = [pair for model, region in followed.pairs if (pair := _pair(overview, model, region)) is not None]
             if any(pair.status in TROUBLE for pair in left):
                 continue

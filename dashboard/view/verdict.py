@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelcast.dashboard.view.overview import Overview
+from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.problems import NO_PAIRS, Problem
-from modelcast.schemas.quantities import number, plural
+from modelcast.schemas.quantities import duration, number, plural
 from modelcast.schemas.statuses import LOOKS, Status, rank
 
 SILENT_SHARE_MAX = 0.3
@@ -87,7 +88,6 @@ def overview_verdict(
     if unspoken:
         status, label = Status.SILENT, Status.SILENT.value
     of_status = [p for p in pairs if p.status is status]
-    models_in, regions_in = {p.model for p in of_status}, {p.row.region for p in of_status}
     told = next((p for p in found if p.status is status), None) if not of_status else None
     if unspoken:
         sentence = NO_TRACKER
@@ -96,7 +96,7 @@ def overview_verdict(
     elif status is Status.OK and of_pairs:
         sentence = OF_PAIRS.format(_well(counts))
     else:
-        sentence = _sentence(overview, status, len(models_in), regions_in, counts)
+        sentence = _sentence(overview, status, of_status, counts)
     return OverviewVerdict(
         status=status,
         label=label,
@@ -111,21 +111,31 @@ def overview_verdict(
     )
 
 
-def _sentence(overview: Overview, status: Status, models: int, regions: set[str], counts: Counter[Status]) -> str:
+def _sentence(overview: Overview, status: Status, pairs: Sequence[Pair], counts: Counter[Status]) -> str:
     if not overview.models:
         return "Nothing is known yet: nothing was published, or no tracker runs."
     all_models, all_regions = len(overview.models), len(overview.regions)
+    models, regions = len({p.model for p in pairs}), {p.row.region for p in pairs}
     if status is Status.OK:
         return f"Nothing is wrong. {_well(counts)}."
     if status is Status.SILENT:
         who = next(iter(regions)) if len(regions) == 1 else f"{number(len(regions))} of {plural(all_regions, 'region')}"
-        return f"{who} {'has' if len(regions) == 1 else 'have'} not reported in time."
-    if models == 1 == all_models:
-        name = next(iter(overview.models))
-        return f"{name} {_singular(_SAYING[status])} in {number(len(regions))} of {plural(all_regions, 'region')}."
-    saying = _SAYING[status] if models != 1 else _singular(_SAYING[status])
-    many = f"{number(models)} of {plural(all_models, 'model')} {saying}"
-    return f"{many} in {number(len(regions))} of {plural(all_regions, 'region')}."
+        if not any(p.row.silent for p in pairs):
+            return f"The pods of {who} were not read back for {duration(overview.limits.read_back_seconds)}."
+        each = "has" if len(regions) == 1 else "have"
+        return f"{who} {each} not reported{'' if all(p.row.silent for p in pairs) else ' or read back pods'} in time."
+    hangs = _hangs(pairs) if status is Status.LAG else ""
+    saying = "are behind" if hangs else _SAYING[status]
+    saying = _singular(saying) if models == 1 else saying
+    who = pairs[0].model if models == 1 == all_models else f"{number(models)} of {plural(all_models, 'model')}"
+    return f"{who} {saying} in {number(len(regions))} of {plural(all_regions, 'region')}{hangs}."
+
+
+def _hangs(pairs: Sequence[Pair]) -> str:
+    """What keeps those that are behind from coming on, where each of them names an error; "": they are on their way."""
+    if not all(p.row.error for p in pairs):
+        return ""
+    return f": {min(pairs, key=lambda p: p.since_us).row.error[:SENTENCE_CHARS_MAX].rstrip('.')}"
 
 
 def _well(counts: Counter[Status]) -> str:

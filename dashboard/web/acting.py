@@ -90,7 +90,7 @@ class Acting:
         if isinstance(who, web.Response):
             return who
         text = request.match_info["offset"]
-        if not (text.isascii() and text.isdigit() and int(text[:20]) < OFFSET_MAX):
+        if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < OFFSET_MAX):
             raise NotFound("no such dead letter", subject=text[:40], hint="see /api/v1/dead-letters")
         body = await request.read()
         try:

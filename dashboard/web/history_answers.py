@@ -8,7 +8,7 @@ from modelcast.infra.history import PairAt
 from modelcast.schemas.history.difference import VersionDifference
 from modelcast.schemas.history.generation import GenerationRecord
 from modelcast.schemas.history.lags import LagPoint
-from modelcast.schemas.history.lanes import GenerationTimes, Lane
+from modelcast.schemas.history.region_timelines import GenerationTimes, RegionTimeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class HistoryAnswer:
     from_us: int
     to_us: int
     through_us: int
-    lanes: tuple[Lane, ...]
+    timelines: tuple[RegionTimeline, ...]
     generations: tuple[GenerationTimes, ...]
     entries: tuple[EntryLine, ...]
 

@@ -14,12 +14,14 @@ from modelcast.dashboard.web.history_answers import AtAnswer, DiffAnswer, Genera
 from modelcast.infra.history import ModelHistory
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.history.lags import lag_curve
-from modelcast.schemas.history.lanes import generation_times, lanes
+from modelcast.schemas.history.region_timelines import generation_times, region_timelines
 from modelcast.schemas.names import check_model, check_region, check_version
 
 SECOND = 1_000_000
 SPAN_US = 6 * 3600 * SECOND
 SPAN_US_MAX = 31 * 24 * 3600 * SECOND
+AHEAD_US_MAX = 60 * SECOND
+"""So far the clock of who asks may be ahead."""
 ENTRIES_MAX = 200
 NO_STORE = {"Cache-Control": "no-cache"}
 _HINT = "write 2026-11-30T03:41Z, or microseconds since 1970"
@@ -59,7 +61,7 @@ class HistoryApi:
                 from_us,
                 to_us,
                 recorded.through_us,
-                lanes(recorded, from_us, to_us),
+                region_timelines(recorded, from_us, to_us),
                 generation_times(entries, recorded, from_us, to_us),
                 tuple(entry_line(stored.entry, stored.received_us) for stored in there[-ENTRIES_MAX:]),
             )
@@ -97,6 +99,8 @@ class HistoryApi:
         model = check_model(query["model"])
         region = check_region(query["region"]) if "region" in query else None
         at_us = time_us(query["time"], "time") if "time" in query else time.time_ns() // 1000
+        if at_us > time.time_ns() // 1000 + AHEAD_US_MAX:
+            raise UsageError("that time is still to come", subject="time", hint="ask for one that has passed")
         pairs = await self._source.ask(model, lambda history: history.at(at_us, region))
         return _answer(AtAnswer(self._board.freshness(), model, at_us, pairs))
 

@@ -75,7 +75,7 @@ def limit_of(text: str | None) -> int:
     """
     if text is None:
         return LIMIT_DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= LIMIT_MAX):
         raise UsageError(f"{text[:40]!r} is no number of rows", subject="limit", hint=f"give it 1 to {LIMIT_MAX}")
     return int(text)
 

@@ -29,7 +29,8 @@ class WaitNews:
     Attributes:
         model: the model waited for.
         version: the version waited for.
-        outcome: ``waiting``, ``reached``, ``refused`` (a region has quarantined it), ``superseded`` or ``timeout``.
+        outcome: ``waiting``, ``reached``, ``refused`` (a region has quarantined it), ``superseded``, ``unsupported``
+            (no pod that is missing can load it) or ``timeout``.
         there: regions that have it.
         missing: those that count and have it not, each with why.
         refused: those that refuse it, each with why.
@@ -140,6 +141,8 @@ def _outcome(found: Convergence) -> str:
         return "refused"
     if found.reached:
         return "reached"
+    if found.unsupported:
+        return "unsupported"
     return "superseded" if found.superseded else "waiting"
 
 

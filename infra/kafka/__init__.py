@@ -7,6 +7,8 @@ __all__ = [
     "client",
     "dead_letters",
     "faust_app",
+    "faust_consumer",
+    "groups",
     "outbox",
     "replays",
     "rights",

@@ -35,7 +35,11 @@ TOPICS_LOOK_SECONDS = 5.0
 OFFSETS_ATTEMPTS = 8
 RESTART_SECONDS_FIRST, RESTART_SECONDS_MAX = 0.5, 15.0
 STOP_GRACE_SECONDS = 15.0
+STATE_LOOK_SECONDS = 0.1
 CONSUMER_GROUP_PREFIX = "modelcast-"
+
+NOT_CONNECTED = "not connected to Kafka yet"
+"""Why a daemon whose app has not started is not ready."""
 
 log = structlog.get_logger(__name__)
 
@@ -174,11 +178,11 @@ async def wait_for_kafka(settings: Settings, *, stop: asyncio.Event) -> bool:
 
 
 async def run_app(
-    build: Callable[[], faust.App],
+    build: Callable[[], PositionedApp],
     settings: Settings,
     *,
     stop: asyncio.Event,
-    on_running: Callable[[bool], None] = lambda running: None,
+    on_state: Callable[[str], None] = lambda trouble: None,
 ) -> None:
     """Run the app that ``build`` makes until ``stop`` is set; make a new one whenever it crashes.
 
@@ -186,16 +190,17 @@ async def run_app(
     what comes with an offset below one that was committed, and a rebalance that misses a topic never asks for it again.
 
     On ``stop`` the app finishes what it has in hand, commits and leaves its group, so that another worker takes
-    over at once. ``on_running(True)`` follows each complete start, ``on_running(False)`` each end.
+    over at once. ``on_state`` is told why it does not run, or why its group refuses it, whenever
+    that changes; "": it runs.
     """
     crashes = 0
     while await wait_for_kafka(settings, stop=stop):
         app = build()
         began = asyncio.get_running_loop().time()
         try:
-            ending = await _run_once(app, settings, stop, on_running)
+            ending = await _run_once(app, settings, stop, on_state)
         finally:
-            on_running(False)
+            on_state(NOT_CONNECTED)
             await _stop(app, settings.daemon.drain_seconds + STOP_GRACE_SECONDS)
         if ending is _Ending.STOPPED:
             return
@@ -215,19 +220,21 @@ class _Ending(Enum):
 
 
 async def _run_once(
-    app: faust.App, settings: Settings, stop: asyncio.Event, on_running: Callable[[bool], None]
+    app: PositionedApp, settings: Settings, stop: asyncio.Event, on_state: Callable[[str], None]
 ) -> _Ending:
     """Start the app and wait for its end."""
+    started = asyncio.Event()
 
     async def live() -> None:
         await asyncio.to_thread(_create_changelogs, app, settings)
         await app.start()
-        on_running(True)
+        started.set()
         await app.wait_until_stopped()
 
     running = asyncio.create_task(live())
     stopping = asyncio.create_task(stop.wait())
     crashing = asyncio.create_task(_crashed(app))
+    reporting = asyncio.create_task(_report(app, started, on_state))
     losing = asyncio.create_task(_topics_lost(settings))
     try:
         await asyncio.wait((running, stopping, crashing, losing), return_when=asyncio.FIRST_COMPLETED)
@@ -237,9 +244,9 @@ async def _run_once(
             return _Ending.STOPPED
         return _Ending.TOPICS_LOST if losing.done() else _Ending.CRASHED
     finally:
-        for task in (running, stopping, crashing, losing):
+        for task in (running, stopping, crashing, losing, reporting):
             task.cancel()
-        await asyncio.gather(running, stopping, crashing, losing, return_exceptions=True)
+        await asyncio.gather(running, stopping, crashing, losing, reporting, return_exceptions=True)
 
 
 def _create_changelogs(app: faust.App, settings: Settings) -> None:
@@ -266,6 +273,26 @@ async def _crashed(app: faust.App) -> None:
     # Polled: Faust's own event is bound to mode's Service and is set from several threads.
     while not app.crashed:  # noqa: ASYNC110
         await asyncio.sleep(0.2)
+
+
+async def _report(app: PositionedApp, started: asyncio.Event, on_state: Callable[[str], None]) -> None:
+    """Tell why the app does not run, whenever that changes, until cancelled."""
+    told: str | None = None
+    while True:
+        state = _refusal(app) or ("" if started.is_set() else NOT_CONNECTED)
+        if state != told:
+            on_state(state)
+        told = state
+        await asyncio.sleep(STATE_LOOK_SECONDS)
+
+
+def _refusal(app: PositionedApp) -> str:
+    if not app.refusal:
+        return ""
+    return (
+        f"Kafka does not let it read in the consumer group {app.conf.id}: {app.refusal}; does another program read "
+        "under that name, or is a right missing? It is tried again"
+    )
 
 
 async def _topics_lost(settings: Settings) -> None:

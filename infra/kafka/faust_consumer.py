@@ -6,6 +6,9 @@ go. Its own consumer loses records around that seek; ADR 0016 tells how. Three r
 * A fetch takes records only of the partitions that were active when it began, whatever becomes active under way.
 * Every partition of a stream is sought: to its committed offset, or to the earliest one where none was committed.
 * What was taken of a partition before it was sought is dropped: it comes again from the position that was set.
+
+aiokafka stops joining its group at an error that its user should see (no right to the group, a member of another
+protocol in it) until somebody asks for errors. Faust never does; here they are taken, and the group is joined again.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -13,10 +16,17 @@ from itertools import chain
 from typing import Any, cast
 
 import faust
+import structlog
+from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+COORDINATOR_LOOK_SECONDS = 1.0
+
 Records = Mapping[TP, list[Any]]
+
+log = structlog.get_logger(__name__)
 
 
 class PositionedConsumer(driver.Consumer):
@@ -26,6 +36,37 @@ class PositionedConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._seeks = 0
         self._sought: dict[TP, int] = {}  # the number of each partition's last seek
+        self._group_error = ""
+
+    @faust.Service.task
+    async def _keep_joining(self) -> None:
+        """Take the coordinator's errors, so that it goes on; it tries again at once, so this sets the pace."""
+        while not self.should_stop:
+            await self.sleep(COORDINATOR_LOOK_SECONDS)
+            error = await self._thread.call_thread(self._take_group_error)
+            if error and error != self._group_error:
+                log.error("the consumer group can't be joined now", group=self.app.conf.id, error=error)
+            if error or self.assignment():
+                self._group_error = error
+
+    @property
+    def refusal(self) -> str:
+        """Why the group can't be joined now; "": it was joined, or was not tried yet."""
+        return self._group_error
+
+    async def _take_group_error(self) -> str:
+        """In the consumer's thread. Raises what ended the coordinator for good: the app is made anew then."""
+        try:
+            coordinator = self._thread._ensure_consumer()._coordinator
+        except ConsumerNotStarted:
+            return ""
+        if coordinator._coordination_task.done():
+            coordinator.check_errors()
+        try:
+            coordinator.check_errors()
+        except KafkaError as error:
+            return repr(error)
+        return ""
 
     def _set_active_tps(self, tps: set[TP]) -> set[TP]:
         """An assignment begins with everything paused; Faust pauses it too, but only some turns of its loop later."""
@@ -102,6 +143,11 @@ class PositionedApp(faust.App):
     """
 
     on_fetched: Callable[[Iterable[Any]], None] = staticmethod(lambda records: None)
+
+    @property
+    def refusal(self) -> str:
+        """See ``PositionedConsumer.refusal``; "" before there is a consumer."""
+        return self._consumer.refusal if isinstance(self._consumer, PositionedConsumer) else ""
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)

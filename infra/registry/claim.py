@@ -11,6 +11,7 @@ import stamina
 
 from modelcast.infra.registry.reader import RegistryReader, TimedEntry
 from modelcast.schemas import keys
+from modelcast.schemas.avro.any_record import Record
 from modelcast.schemas.avro.schema_book import RECORD_CLASSES
 from modelcast.schemas.codec import writer_schema
 from modelcast.schemas.errors import ContentError, StoreUnavailable
@@ -18,7 +19,7 @@ from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
-from modelcast.schemas.records import Entry, Record
+from modelcast.schemas.records import Entry
 
 DEADLINE_SECONDS = 20.0
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.02, 1.0

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from modelcast.infra.registry.schema_lookup import ANSWER_SECONDS_MAX, AWAY_SECONDS, Restraint
 from modelcast.infra.settings import ORIGIN, Settings
+from modelcast.schemas.avro.any_record import Record
 from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, UnknownSchema
-from modelcast.schemas.records import Record
 
 R = TypeVar("R", bound=Record)
 

@@ -47,6 +47,14 @@ ANNOUNCEMENTS = Counter(
     "modelcast_announcements", "Log entries announced on Kafka, by announcer: publisher, tracker.", ("by", "outcome")
 )
 
+# --- rollout controller -------------------------------------------------------------------------------------
+
+ROLLOUT_ENDED_TIMESTAMP = Gauge(
+    "modelcast_rollout_ended_timestamp_seconds",
+    "When the controller last aborted or held a rollout by its evidence, by its clock; entry: abort, hold.",
+    ("model", "entry"),
+)
+
 # --- region agent -------------------------------------------------------------------------------------------
 
 MODEL_STATE = Gauge(

@@ -17,12 +17,12 @@ class Pulse:
     """For ``HealthServer`` and ``run_app``."""
 
     def __init__(self) -> None:
-        self.running = False
+        self.trouble = "the stream app is not running"
         self._at = time.monotonic()
 
-    def on_running(self, running: bool) -> None:
-        """Note whether the stream app runs."""
-        self.running = running
+    def on_state(self, trouble: str) -> None:
+        """Note why the stream app does not run; "": it runs."""
+        self.trouble = trouble
 
     def live(self) -> str:
         """Why the process should be killed; "": it should not."""

@@ -12,6 +12,9 @@ from modelcast.schemas.statuses import Limits, status_of
 
 Level = Literal["all", "quorum", "one"]
 LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
+_LEVEL_HINT = "all: every region that counts; quorum: more than half of them; one: any"
+_UNSUPPORTED = "unsupported: "
+"""How a pod's error begins that names what it can't load: another try does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Convergence:
         quarantined: regions that refused the version, each with why.
         still_serving: regions in which pods serve the version, whether they may or not.
         superseded: every region that is missing aspires to something newer, so waiting on is in vain.
+        unsupported: every region that is missing has only pods that can't load such an artifact, each with why: waiting
+            on is in vain until other pods are there.
     """
 
     reached: bool
@@ -33,6 +38,7 @@ class Convergence:
     quarantined: tuple[str, ...] = ()
     still_serving: tuple[str, ...] = ()
     superseded: bool = False
+    unsupported: tuple[str, ...] = ()
 
 
 def level_of(level: object) -> Level:
@@ -44,7 +50,7 @@ def level_of(level: object) -> Level:
     for known in LEVELS:
         if isinstance(level, str) and level == known:
             return known
-    raise UsageError(f"bad level {value_and_type(level)}", hint=f"use one of {', '.join(LEVELS)}")
+    raise UsageError(f"bad level {value_and_type(level)}: it is one of {', '.join(LEVELS)}", hint=_LEVEL_HINT)
 
 
 def convergence_of(
@@ -79,6 +85,7 @@ def convergence_of(
     there = tuple(r.region for r in counted if _is_there(r, version, staged))
     missing = [r for r in counted if r.region not in there]
     refused = [r for r in missing if _refuses(r, version)]
+    unsupported = tuple(f"{r.region}: {said}" for r in missing if (said := _unsupported(r, version)))
     omitted = 0 if regions else state.regions_omitted
     expected = len(counted) + len(unheard) + omitted
     needed = {"all": expected, "quorum": expected // 2 + 1, "one": 1}[level]
@@ -90,6 +97,7 @@ def convergence_of(
         quarantined=tuple(_refusal(r, version) for r in refused),
         still_serving=tuple(r.region for r in counted if _serves_still(r, version)),
         superseded=bool(missing) and all(_is_past(r, version, generation) for r in missing),
+        unsupported=unsupported if len(unsupported) == len(missing) and not unheard and not omitted else (),
     )
 
 
@@ -103,6 +111,14 @@ def _refuses(region: RegionState, version: int) -> bool:
     """Whether the region will not have the version unless a person does something, whatever it aspires to."""
     quarantined = region.state is State.QUARANTINED and region.aspired_version == version
     return quarantined or region.refused_version == version
+
+
+def _unsupported(region: RegionState, version: int) -> str:
+    """Why no pod of the region can load the version, whatever is tried again; "": one may."""
+    if region.aspired_version != version or region.state is not State.FAILED or region.pods_serving:
+        return ""
+    errors = [pod.error for pod in region.pods if pod.error] or [region.error]
+    return errors[0] if all(_UNSUPPORTED in error for error in errors) else ""
 
 
 def _serves_still(region: RegionState, version: int) -> bool:
@@ -123,8 +139,10 @@ def _is_past(region: RegionState, version: int, generation: int) -> bool:
 def _why(state: VersionState, region: RegionState, version: int) -> str:
     """How a region stands that does not have the version, by its status, as it is shown everywhere."""
     now_us = state.updated_at_us
-    parts = [status_of(region, now_us, Limits(), alarm=bool(state.alarm)).status.value]
-    parts.append(region.state.value.lower() if region.state else "never reported")
+    status = status_of(region, now_us, Limits(), alarm=bool(state.alarm)).status
+    parts = [status.value]
+    if region.state is None or region.state.value != status.value:
+        parts.append(region.state.value.lower() if region.state else "never reported")
     if region.aspired_version != version:
         parts.append(f"aspires to {region.aspired_version}")
     if not region.pods_expected:

@@ -6,9 +6,8 @@ from dataclasses import replace
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_region
 from modelcast.schemas.traffic.request_key import RequestKey
-from modelcast.schemas.traffic.steps_and_gates import (
-    READY_MADE,
-    RolloutPlan,
+from modelcast.schemas.traffic.steps_and_gates import READY_MADE, RolloutPlan
+from modelcast.schemas.traffic.written_plans import (
     gate_of,
     is_prediction_gate,
     outcome_gate_of,
@@ -52,7 +51,7 @@ def rollout_plan_of(
         raise UsageError(f"bad strategy {strategy!r}", hint=f"use one of {', '.join(READY_MADE)}")
     ready = READY_MADE[strategy]
     chosen = plan_steps_of(steps, seconds=ready.steps[0].seconds) if steps else ready.steps
-    outcomes = tuple(outcome_gate_of(each) for each in gates if each.startswith("outcome:"))
+    outcomes = tuple(outcome_gate_of(each) for each in gates if each.startswith("outcome:")) or ready.gates.outcomes
     predictions = tuple(prediction_gate_of(each, tuple(reference)) for each in gates if is_prediction_gate(each))
     others = [text for text in gates if not text.startswith("outcome:") and not is_prediction_gate(text)]
     named = {each.measure: each for each in map(gate_of, others)}

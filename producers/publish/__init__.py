@@ -1,3 +1,3 @@
 """Publishing: an artifact is uploaded, its version claimed in the log and announced."""
 
-__all__ = ["publication", "publisher", "step_timer"]
+__all__ = ["publisher"]

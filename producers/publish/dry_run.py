@@ -5,8 +5,8 @@ from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.planning.standing import standing_notes, unserved_notes
+from modelcast.producers.publication import Publication
 from modelcast.producers.publish.intent import read_intent
-from modelcast.producers.publish.publication import Publication
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log.fold import ModelLog
 

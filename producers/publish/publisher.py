@@ -20,10 +20,10 @@ from modelcast.producers.origin import Origin
 from modelcast.producers.planning.arguments import patterns_of, switch_of, value_and_type
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.progress import PublishProgress
+from modelcast.producers.publication import Publication, Published, Unannounced
 from modelcast.producers.publish.dry_run import dry_run as find_out
-from modelcast.producers.publish.publication import Publication, Published, Unannounced
 from modelcast.producers.publish.publishing import Publishing
-from modelcast.producers.publish.step_timer import StepTimer
+from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas import keys
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import brief

@@ -18,10 +18,10 @@ from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.planning.standing import standing_notes, unserved_notes
+from modelcast.producers.publication import Publication, Unannounced
 from modelcast.producers.publish.intent import Intent, note_intent
-from modelcast.producers.publish.publication import Publication, Unannounced
-from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.producers.publish.upload import Uploader
+from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas.errors import ContentError, ForeignRegistry, KafkaUnavailable, ModelcastError, StoreUnavailable
 from modelcast.schemas.log.audit import AuditEntry
 from modelcast.schemas.log.fold import ModelLog
@@ -44,7 +44,7 @@ class _Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _Committed:
     """The entry, as it stands in the log that ends with it or goes on; ``created``: this publication's own."""
 
     entry: ModelUpdate
@@ -95,17 +95,17 @@ class Publishing:
         self._timer.begin("upload", self._artifact.manifest.size_bytes)
         prepared = self._prepare()
         try:
-            standing = self._stand(prepared)
+            committed = self._commit(prepared)
         except ContentError:
             if not prepared.intent.begun_before:  # refused before anything was claimed under it
                 with suppress(ModelcastError):
                     self._origin.store.delete(prepared.intent.key)
             raise
-        self._origin.remember(standing.log)
+        self._origin.remember(committed.log)
         UPLOADED_BYTES.labels(self._request.model).inc(self._uploader.uploaded_bytes)
-        publication = self._publication(standing)
+        publication = self._publication(committed)
         try:
-            publication = self._announce(publication, standing.encoded, prepared.intent)
+            publication = self._announce(publication, committed.encoded, prepared.intent)
         except Unannounced:
             self._acceleration.after(publication, self._timer)
             raise
@@ -137,7 +137,7 @@ class Publishing:
         intent, log, *_ = origin.together(calls + (self._uploader.calls() if small else []))
         return _Prepared(intent, log, small)
 
-    def _stand(self, prepared: _Prepared) -> _Standing:
+    def _commit(self, prepared: _Prepared) -> _Committed:
         """Have the bytes in the store and the entry in the log."""
         event_id = prepared.intent.event_id
         log, plan = self._plan(prepared.log, event_id)
@@ -148,21 +148,21 @@ class Publishing:
         if self._verify or isinstance(plan, Announce):
             self._origin.together(self._uploader.checks(read_back=self._verify))
         if isinstance(plan, Announce):
-            return self._standing(log, plan)
+            return self._committed(log, plan)
         hints = self._acceleration.before(self._timer)
         self._timer.begin("claim")
         claimed = claim(self._origin.reader, log, event_id, partial(self._entry, event_id, hints))
         if isinstance(claimed, Claimed):
-            standing = plan_publication(claimed.log, self._request, event_id)
-            if isinstance(standing, Conflict):  # what stands under our event is not what we asked for
-                raise refused(self._origin.reader, self._request.model, standing)
+            in_log = plan_publication(claimed.log, self._request, event_id)
+            if isinstance(in_log, Conflict):  # what stands under our event is not what we asked for
+                raise refused(self._origin.reader, self._request.model, in_log)
             assert isinstance(claimed.entry, ModelUpdate)
-            return _Standing(claimed.entry, claimed.log, claimed.last_modified_us, claimed.encoded, created=True)
+            return _Committed(claimed.entry, claimed.log, claimed.last_modified_us, claimed.encoded, created=True)
         overtaken = plan_publication(claimed.log, self._request, event_id)
         if isinstance(overtaken, Conflict):
             raise refused(self._origin.reader, self._request.model, overtaken)
         assert isinstance(overtaken, Announce)
-        return self._standing(claimed.log, overtaken)
+        return self._committed(claimed.log, overtaken)
 
     def _plan(self, log: ModelLog, event_id: str) -> tuple[ModelLog, Claim | Announce]:
         """Plan, and before anything else than a claim comes of it, on the log as it is now."""
@@ -190,7 +190,7 @@ class Publishing:
             delta_hints=hints,
         )
 
-    def _standing(self, log: ModelLog, plan: Announce) -> _Standing:
+    def _committed(self, log: ModelLog, plan: Announce) -> _Committed:
         timed = self._origin.reader.entry(self._request.model, plan.generation)
         if timed is None or not log.stands(timed.stated):
             raise ForeignRegistry(
@@ -199,21 +199,21 @@ class Publishing:
                 hint="the store was restored or rewritten; see `modelcast doctor --only logs`",
             )
         assert isinstance(timed.entry, ModelUpdate)
-        return _Standing(timed.entry, log, timed.last_modified_us, timed.body, created=plan.completes)
+        return _Committed(timed.entry, log, timed.last_modified_us, timed.body, created=plan.completes)
 
-    def _publication(self, standing: _Standing) -> Publication:
-        entry, notes = standing.entry, self._artifact.notes
-        if standing.created:
-            notes += unserved_notes(standing.log, entry)
+    def _publication(self, committed: _Committed) -> Publication:
+        entry, notes = committed.entry, self._artifact.notes
+        if committed.created:
+            notes += unserved_notes(committed.log, entry)
         else:
-            notes += standing_notes(standing.log, entry, self._request)
+            notes += standing_notes(committed.log, entry, self._request)
         return Publication(
             model=entry.model,
             version=entry.version,
             generation=entry.generation,
             event_id=entry.event_id,
             manifest_digest=entry.artifact.manifest_digest,
-            created=standing.created,
+            created=committed.created,
             announced=False,
             registry_id=entry.registry_id,
             activation=entry.activation,
@@ -221,10 +221,10 @@ class Publishing:
             file_count=entry.artifact.file_count,
             framework=entry.artifact.framework,
             uploaded_bytes=self._uploader.uploaded_bytes,
-            received_at_us=standing.received_at_us,
+            received_at_us=committed.received_at_us,
             step_seconds=dict(self._timer.seconds),
             notes=notes + self._uploader.notes,
-            log_head=standing.log.head,
+            log_head=committed.log.head,
         )
 
     def _audited(self, publication: Publication) -> AuditEntry:

@@ -6,6 +6,7 @@ Every check raises ``BadValue``, which says the field and what it holds; the cod
 import re
 from collections.abc import Callable
 
+from modelcast.schemas.avro.any_record import Record
 from modelcast.schemas.avro.traffic_checks import (
     check_observed_outcome,
     check_pod_counts,
@@ -44,7 +45,6 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
     PodReport,
-    Record,
     RegionHeartbeat,
     RegionState,
     StageSpan,

@@ -6,46 +6,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from fastavro.schema import parse_schema as parse_for_fastavro
 
-from modelcast.schemas import probes, records, unchanged
+from modelcast.schemas.avro.any_record import Record
 from modelcast.schemas.avro.compatibility import incompatibilities
 from modelcast.schemas.avro.payload_walk import Walk, walk_of
 from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerprint_hex
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import DecodeError, UnknownSchema
-from modelcast.schemas.traffic import outcomes, reports
-from modelcast.schemas.trust import envelope
+from modelcast.schemas.records import ModelAck
 
 FOREIGN_MAX = 256
 """Schemas from elsewhere that a book takes in, so that they can't fill a reader's memory."""
 
-RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
-    {
-        f"modelcast.{cls.__name__}": cls
-        for cls in (
-            records.ModelUpdate,
-            records.ModelCommand,
-            records.ModelAck,
-            records.RegionHeartbeat,
-            records.VersionState,
-            unchanged.StatesUnchanged,
-            records.VersionChange,
-            records.DeadLetter,
-            records.Statement,
-            envelope.Signed,
-            probes.Probe,
-            probes.ProbeAnswer,
-            probes.ProbeState,
-            reports.PodCounts,
-            reports.TrafficReading,
-            reports.RolloutState,
-            outcomes.ObservedOutcome,
-        )
-    }
+RECORD_CLASSES: MappingProxyType[str, type[Record]] = MappingProxyType(
+    {f"modelcast.{cls.__name__}": cls for cls in get_args(Record)}
 )
 
 _FILE = re.compile(r"([A-Za-z]+)\.v([1-9][0-9]*)\.avsc")
@@ -75,7 +53,7 @@ class WriterSchema:
     fingerprint_hex: str
     text: str  # Parsing Canonical Form
     digest: str  # SHA-256 of ``text``
-    cls: type[records.Record]
+    cls: type[Record]
     writer: Any  # as fastavro holds it
     reader: Any
     step: Walk | None
@@ -195,14 +173,14 @@ def _writer_schema(node: Node) -> WriterSchema:
         # fastavro sees the canonical form only: no logical types, no defaults, no names that confuse.
         writer=parse_for_fastavro(json.loads(text)),
         reader=None if is_today else _READERS[name],
-        step=None if is_today and RECORD_CLASSES[name] is records.ModelAck else walk_of(node),
+        step=None if is_today and RECORD_CLASSES[name] is ModelAck else walk_of(node),
     )
 
 
 _OWN = {file: _writer_schema(file.node) for file in _FILES}
 """Made once: a book starts with them, and a process has many books."""
 
-TODAY: MappingProxyType[type[records.Record], WriterSchema] = MappingProxyType(
+TODAY: MappingProxyType[type[Record], WriterSchema] = MappingProxyType(
     {RECORD_CLASSES[name]: _OWN[file] for name, file in _TODAY.items()}
 )
 """What each record is written with."""

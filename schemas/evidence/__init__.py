@@ -6,6 +6,7 @@ verdict again from kept counts.
 """
 
 __all__ = [
+    "bandit",
     "counts",
     "forecast",
     "gates",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import AnalysisPlan, Gate, Measure
 from modelcast.schemas.evidence.ratio import BETTER, WORSE
 from modelcast.schemas.evidence.verdict import harm_needed
 
@@ -61,7 +61,7 @@ def forecast(
     error_rate: float,
     share: float,
     *,
-    plan: Plan | None = None,
+    plan: AnalysisPlan | None = None,
     ratios: tuple[float, ...] = (5.0, 2.0),
 ) -> Forecast:
     """The waits at one share of steady traffic.
@@ -76,7 +76,7 @@ def forecast(
     Raises:
         UsageError: a number makes no sense, or the plan has no errors gate.
     """
-    plan = plan or Plan()
+    plan = plan or AnalysisPlan()
     gate = next((gate for gate in plan.gates if gate.measure is Measure.ERRORS), None)
     if gate is None:
         raise UsageError("the plan has no errors gate to forecast", subject="rollout plan")
@@ -93,11 +93,11 @@ def forecast(
         Wait(ratio, *_until_harmful(requests_per_second, error_rate, share, ratio, gate, harm_needed(plan)))
         for ratio in ratios
     )
-    split = 2.0 if gate.budget else 1.0  # two ways to harmlessness share the e-value
+    split = 2.0 if gate.acceptable_rate else 1.0  # two ways to harmlessness share the e-value
     needed = math.log(split / plan.alpha_harmless)
     ways = [_until_ratio(requests_per_second, error_rate, share, 1.0, gate.tested_harmless, BETTER, needed)]
-    if gate.budget:
-        ways.append(_until_rate(requests_per_second * share, error_rate, gate.budget, needed))
+    if gate.acceptable_rate:
+        ways.append(_until_rate(requests_per_second * share, error_rate, gate.acceptable_rate, needed))
     harmless = Wait(gate.tested_harmless, *min(ways, key=lambda way: math.inf if way[0] is None else way[0]))
     return Forecast(requests_per_second, error_rate, share, harmful, harmless)
 
@@ -105,7 +105,7 @@ def forecast(
 def _until_harmful(
     traffic: float, error_rate: float, share: float, ratio: float, gate: Gate, needed: float
 ) -> MedianAndLate:
-    if error_rate * ratio <= gate.budget:
+    if error_rate * ratio <= gate.acceptable_rate:
         return NEVER
     return _until_ratio(traffic, error_rate, share, ratio, gate.tested_harmful, WORSE, needed)
 
@@ -142,9 +142,11 @@ def _until_ratio(
     return _wait(passage, errors_per_second)
 
 
-def _until_rate(candidates_per_second: float, error_rate: float, budget: float, needed: float) -> MedianAndLate:
-    """By the absolute test: the candidate's error rate is shown to be below the budget."""
-    terms = [(math.log(factor), math.log((1 - budget * factor) / (1 - budget))) for factor in BETTER]
+def _until_rate(
+    candidates_per_second: float, error_rate: float, acceptable_rate: float, needed: float
+) -> MedianAndLate:
+    """By the absolute test: the candidate's error rate is shown to be below the acceptable rate."""
+    terms = [(math.log(factor), math.log((1 - acceptable_rate * factor) / (1 - acceptable_rate))) for factor in BETTER]
 
     def score(requests: float, errors: float) -> float:
         return _log_mean_exp([errors * hit + (requests - errors) * miss for hit, miss in terms])

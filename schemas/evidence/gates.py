@@ -25,7 +25,7 @@ class Gate:
         measure: errors (ratio of error rates) or latency (ratio of 99th percentiles).
         harmful: the ratio that is still tolerated.
         harmless: the ratio that must be excluded before a promotion.
-        budget: an absolute rate that is fine whatever the control does, for controls without errors: harm must exceed
+        acceptable_rate: fine whatever the control does, for controls without errors: harm must exceed
             it as well, and a rate that is proven to be lower is harmless. 0: none. Of errors only.
 
     Raises:
@@ -35,7 +35,7 @@ class Gate:
     measure: Measure
     harmful: float
     harmless: float
-    budget: float = 0.0
+    acceptable_rate: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.harmful <= self.harmless <= 100 or self.harmless <= 1:
@@ -44,9 +44,9 @@ class Gate:
                 subject=f"gate {self.measure}",
                 hint="1 <= harmful <= harmless <= 100, and harmless above 1",
             )
-        if not 0 <= self.budget <= 0.5 or (self.budget and self.measure is not Measure.ERRORS):
+        if not 0 <= self.acceptable_rate <= 0.5 or (self.acceptable_rate and self.measure is not Measure.ERRORS):
             raise UsageError(
-                f"bad budget {self.budget}",
+                f"bad acceptable_rate {self.acceptable_rate}",
                 subject=f"gate {self.measure}",
                 hint="a rate of errors from 0 to 0.5; other gates have none",
             )
@@ -62,7 +62,7 @@ class Gate:
         return self.harmless if self.measure is Measure.ERRORS else 1.0
 
 
-ERRORS = Gate(Measure.ERRORS, harmful=1.5, harmless=2.0, budget=0.0001)
+ERRORS = Gate(Measure.ERRORS, harmful=1.5, harmless=2.0, acceptable_rate=0.0001)
 LATENCY = Gate(Measure.LATENCY, harmful=1.2, harmless=1.5)
 
 
@@ -158,8 +158,8 @@ class PredictionGate:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The gates of one rollout.
+class AnalysisPlan:
+    """How a rollout's evidence is analysed: its gates, and how often each may err.
 
     Attributes:
         gates: each measure once.

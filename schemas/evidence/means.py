@@ -47,6 +47,10 @@ class Moments:
         """Both together."""
         return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
 
+    def less(self, other: "Moments") -> "Moments":
+        """What came since ``other``, which is a part of it."""
+        return Moments(self.count - other.count, self.total - other.total, self.squares - other.squares)
+
     @property
     def mean(self) -> float:
         """The mean; of none, 0."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelcast.schemas.evidence.forecast import SECONDS_MAX, about
-from modelcast.schemas.evidence.gates import SCORE_EDGES, Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import SCORE_EDGES, AnalysisPlan, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.predictions import BETS
 from modelcast.schemas.evidence.verdict import harm_needed
 
@@ -30,7 +30,9 @@ class PredictionForecast:
     harmless_seconds: float | None
 
 
-def forecast_predictions(requests_per_second: float, share: float | None, plan: Plan) -> tuple[PredictionForecast, ...]:
+def forecast_predictions(
+    requests_per_second: float, share: float | None, plan: AnalysisPlan
+) -> tuple[PredictionForecast, ...]:
     """The waits of each gate on predictions.
 
     Args:
@@ -41,7 +43,7 @@ def forecast_predictions(requests_per_second: float, share: float | None, plan: 
     return tuple(_forecast(gate, requests_per_second, share, plan) for gate in plan.predictions)
 
 
-def _forecast(gate: PredictionGate, traffic: float, share: float | None, plan: Plan) -> PredictionForecast:
+def _forecast(gate: PredictionGate, traffic: float, share: float | None, plan: AnalysisPlan) -> PredictionForecast:
     known = gate.measure in {PredictionMeasure.DRIFT, PredictionMeasure.DIFFER}
     if share is None:
         weight_per_second = traffic if known else traffic / 2

@@ -1,20 +1,22 @@
 """The evidence of a decision as bytes, and the verdict computed from them again, bit for bit.
 
 Format 1 is zlib-compressed JSON: ``{"format": 1, "plan": {...}, "strata": [...], "counts": [[...], ...], "outcomes":
-[[...], ...], "predictions": {...}}``. A row of
+[[...], ...], "predictions": {...}, "batches": {...}}``. A row of
 ``counts`` is [seconds since the row before, index of the stratum, share or -1, the five counts of the control, the five
 of the candidate]. A row of ``outcomes`` is [name, count, sum and sum of squares of the control, the same of the
-candidate]. ``predictions`` are the sums of ``PredictionSums``.
+candidate]. ``predictions`` are the sums of ``PredictionSums``; ``batches`` holds those of a bandit, each as three
+numbers of either version and whether the candidate was proved harmless, and the least share.
 """
 
 import json
 import zlib
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 from modelcast.schemas.errors import ContentError, DecodeError
-from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.gates import Gate, Measure, OutcomeGate, Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.bandit import BanditBatch, candidate_shares
+from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
+from modelcast.schemas.evidence.gates import AnalysisPlan, Gate, Measure, OutcomeGate, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.means import Moments
 from modelcast.schemas.evidence.outcomes import OutcomeTotals
 from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
@@ -30,16 +32,26 @@ _ROW_LENGTH = 3 + 2 * _ARM_LENGTH
 class Evidence:
     """What a verdict was based on."""
 
-    plan: Plan
+    plan: AnalysisPlan
     counts: tuple[Counts, ...]
     outcomes: tuple[OutcomeTotals, ...] = ()
     predictions: PredictionSums = field(default_factory=PredictionSums)
+    batches: tuple[BanditBatch, ...] = ()
+    floor: int = 0
 
 
 def replayed(evidence: Evidence) -> Verdict:
     """The verdict of this evidence: the same floats on every machine."""
     state = fold_counts(evidence.counts, evidence.plan)
-    return verdict(state, evidence.plan, evidence.outcomes, evidence.predictions)
+    return with_shares(verdict(state, evidence.plan, evidence.outcomes, evidence.predictions), evidence)
+
+
+def with_shares(found: Verdict, evidence: Evidence) -> Verdict:
+    """The verdict with the shares that a bandit's batches gave."""
+    if not evidence.batches:
+        return found
+    higher = evidence.plan.outcomes[0].higher_is_better
+    return replace(found, shares=tuple(candidate_shares(evidence.batches, evidence.floor, higher_is_better=higher)))
 
 
 def encode_verdict(found: Verdict) -> bytes:
@@ -66,6 +78,10 @@ def encode_evidence(evidence: Evidence) -> bytes:
         "counts": rows,
         "outcomes": outcomes,
         "predictions": asdict(evidence.predictions),
+        "batches": {
+            "floor": evidence.floor,
+            "rows": [[*astuple(each.control), *astuple(each.candidate), each.proved] for each in evidence.batches],
+        },
     }
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
 
@@ -94,9 +110,13 @@ def decode_evidence(data: bytes) -> Evidence:
             counts.append(Counts(second, strata[row[1]], control, candidate, None if row[2] == -1 else row[2]))
         outcomes = tuple(_totals(row) for row in document["outcomes"])
         predictions = _predictions(document["predictions"])
+        floor = document["batches"]["floor"]
+        batches = tuple(_batch(row) for row in document["batches"]["rows"])
+        if type(floor) is not int or not 0 <= floor <= SHARES // 2 or (batches and not plan.outcomes):
+            raise DecodeError("batches that no plan could have")
     except (KeyError, IndexError, TypeError, ValueError, ContentError) as error:
         raise DecodeError(f"not the evidence of a rollout: {error}", hint="fetch it again from the store") from error
-    return Evidence(plan, tuple(counts), outcomes, predictions)
+    return Evidence(plan, tuple(counts), outcomes, predictions, batches, floor)
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -113,7 +133,7 @@ def _document(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _plan(document: dict[str, Any]) -> Plan:
+def _plan(document: dict[str, Any]) -> AnalysisPlan:
     fields = dict(document)
     gates = tuple(Gate(**{**gate, "measure": Measure(gate["measure"])}) for gate in fields.pop("gates"))
     outcomes = tuple(OutcomeGate(**gate) for gate in fields.pop("outcomes"))
@@ -123,7 +143,7 @@ def _plan(document: dict[str, Any]) -> Plan:
         )
         for gate in fields.pop("predictions")
     )
-    return Plan(gates, **fields, outcomes=outcomes, predictions=predictions)
+    return AnalysisPlan(gates, **fields, outcomes=outcomes, predictions=predictions)
 
 
 def _predictions(fields: dict[str, Any]) -> PredictionSums:
@@ -135,6 +155,13 @@ def _predictions(fields: dict[str, Any]) -> PredictionSums:
     if any(type(each) is not int for each in whole):
         raise DecodeError("sums of predictions that are no whole numbers")
     return PredictionSums(**sums)
+
+
+def _batch(row: list[Any]) -> BanditBatch:
+    *numbers, proved = row
+    if len(numbers) != 6 or any(type(each) is not int for each in numbers) or not isinstance(proved, bool):
+        raise DecodeError(f"a batch of {len(row)} values", hint="six whole numbers, and true or false")
+    return BanditBatch(Moments(*numbers[:3]), Moments(*numbers[3:]), proved)
 
 
 def _totals(row: list[Any]) -> OutcomeTotals:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.gates import Gate, Measure, Plan, PredictionMeasure
+from modelcast.schemas.evidence.gates import AnalysisPlan, Gate, Measure, PredictionMeasure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.outcomes import OutcomeTotals, OutcomeVerdict, judge_outcome
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
@@ -80,6 +80,7 @@ class Verdict:
         control: totals.
         candidate: totals.
         outcomes: each outcome gate by itself, in the plan's order.
+        shares: of a bandit: the candidate's share after each batch, in ten-thousandths.
     """
 
     kind: Kind
@@ -90,9 +91,10 @@ class Verdict:
     control: Arm
     candidate: Arm
     outcomes: tuple[OutcomeVerdict, ...] = ()
+    shares: tuple[int, ...] = ()
 
 
-def empty(plan: Plan) -> EvidenceState:
+def empty(plan: AnalysisPlan) -> EvidenceState:
     """No evidence: every e-value is 1."""
     return EvidenceState(
         Arm(),
@@ -103,7 +105,7 @@ def empty(plan: Plan) -> EvidenceState:
     )
 
 
-def add_counts(state: EvidenceState, counts: Counts, plan: Plan) -> EvidenceState:
+def add_counts(state: EvidenceState, counts: Counts, plan: AnalysisPlan) -> EvidenceState:
     """The evidence with one more second of one stratum. Any order gives the same state.
 
     Counts are taken as they are: the same ones twice count twice.
@@ -128,7 +130,7 @@ def add_counts(state: EvidenceState, counts: Counts, plan: Plan) -> EvidenceStat
     )
 
 
-def fold_counts(counts: Iterable[Counts], plan: Plan) -> EvidenceState:
+def fold_counts(counts: Iterable[Counts], plan: AnalysisPlan) -> EvidenceState:
     """The evidence of all these counts."""
     state = empty(plan)
     for each in counts:
@@ -138,7 +140,7 @@ def fold_counts(counts: Iterable[Counts], plan: Plan) -> EvidenceState:
 
 def verdict(
     state: EvidenceState,
-    plan: Plan,
+    plan: AnalysisPlan,
     outcomes: Iterable[OutcomeTotals] = (),
     predictions: PredictionSums | None = None,
 ) -> Verdict:
@@ -180,15 +182,15 @@ def _overall(
     return Kind.HARMLESS, None
 
 
-def _judge(number: int, gate: Gate, state: EvidenceState, plan: Plan) -> GateVerdict:
+def _judge(number: int, gate: Gate, state: EvidenceState, plan: AnalysisPlan) -> GateVerdict:
     """One gate. Harm needs both proofs (a minimum is an e-value of the union of two nulls); harmlessness needs one
     (a mean is an e-value of their intersection)."""
     worse, _ = _events(gate, state.control, state.candidate)
     harmful, harmless = log_mean_exp(state.harmful[number]), log_mean_exp(state.harmless[number])
-    if gate.budget:
+    if gate.acceptable_rate:
         requests, events = state.candidate.requests, state.candidate.errors
-        harmful = min(harmful, log_mean_exp(rate_units(gate.budget, WORSE, requests, events)))
-        within = rate_units(gate.budget, BETTER, requests, events)
+        harmful = min(harmful, log_mean_exp(rate_units(gate.acceptable_rate, WORSE, requests, events)))
+        within = rate_units(gate.acceptable_rate, BETTER, requests, events)
         harmless = log_mean_exp((*state.harmless[number], *within))
     needed_harmful = harm_needed(plan)
     needed_harmless = _needed(plan.alpha_harmless)
@@ -196,7 +198,7 @@ def _judge(number: int, gate: Gate, state: EvidenceState, plan: Plan) -> GateVer
     return GateVerdict(gate.measure, kind, harmful, harmless, needed_harmful, needed_harmless, *worse)
 
 
-def _judge_predictions(plan: Plan, sums: PredictionSums) -> Iterator[GateVerdict]:
+def _judge_predictions(plan: AnalysisPlan, sums: PredictionSums) -> Iterator[GateVerdict]:
     needed_harmful, needed_harmless = harm_needed(plan), _needed(plan.alpha_harmless)
     for gate in plan.predictions:
         found = judge_predictions(gate, sums)
@@ -212,7 +214,7 @@ def _kind(harmful: bool, harmless: bool) -> Kind:
     return Kind.HARMLESS if harmless else Kind.UNDECIDED
 
 
-def harm_needed(plan: Plan) -> float:
+def harm_needed(plan: AnalysisPlan) -> float:
     """The log e-value at which a gate shows harm: each of the gates has an equal part of alpha (Bonferroni)."""
     return _needed(plan.alpha_harmful / plan.tests)
 

@@ -12,6 +12,7 @@ from modelcast.schemas.records import ALL_REGIONS
 from modelcast.schemas.traffic.bucket import bucket_of
 from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.request_key import KeySource
+from modelcast.schemas.traffic.steps_and_gates import Strategy
 
 CHANGING_US = 60_000_000
 """For so long around an entry it is not certain by which share a pod chose."""
@@ -26,6 +27,7 @@ class OutcomeSide(StrEnum):
     ANOTHER = "of a version that takes no part"
     NO_KEY = "without version and key"
     AT_RANDOM = "without version, and users are drawn at random"
+    MOVES = "without version, and a bandit's shares do not stand in the log"
     CHANGING = "while its user's share changed"
     NOT_SERVED = "from a region that does not take part, or has cut the candidate off"
 
@@ -46,6 +48,8 @@ def side_of(rollout: LoggedRollout, outcome: ObservedOutcome, cut_off: frozenset
         return OutcomeSide.CONTROL if outcome.version in rollout.controls.values() else OutcomeSide.ANOTHER
     if not outcome.key:
         return OutcomeSide.NO_KEY
+    if rollout.plan.strategy is Strategy.BANDIT:
+        return OutcomeSide.MOVES
     if rollout.plan.key.source is KeySource.RANDOM:
         return OutcomeSide.AT_RANDOM
     if cut_off and outcome.region in {"", *cut_off}:

@@ -16,4 +16,5 @@ __all__ = [
     "request_key",
     "steps_and_gates",
     "table",
+    "written_plans",
 ]

@@ -5,7 +5,7 @@ pod was read back with its share, its seconds have passed, nothing has shown har
 the verdict is *harmless*. After the last step of the last wave it is promoted.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -14,10 +14,10 @@ from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.evidence.gates import (
     OUTCOMES_MAX,
     SCORE_BINS,
+    AnalysisPlan,
     Gate,
     Measure,
     OutcomeGate,
-    Plan,
     PredictionGate,
     PredictionMeasure,
 )
@@ -41,6 +41,7 @@ class Strategy(StrEnum):
     BLUE_GREEN = "blue-green"  # none, then all, in all regions at one instant
     SHADOW = "shadow"  # copies of requests; answers nothing
     AB = "ab"  # fixed shares until a verdict
+    BANDIT = "bandit"  # shares by what outcomes say, batch by batch
 
 
 class Blind(StrEnum):
@@ -108,7 +109,7 @@ class RolloutPlan:
 
     strategy: Strategy
     steps: tuple[PlanStep, ...]
-    gates: Plan = field(default_factory=Plan)
+    gates: AnalysisPlan = field(default_factory=AnalysisPlan)
     waves: tuple[tuple[str, ...], ...] = ()
     standby: tuple[str, ...] = ()
     key: RequestKey = AT_RANDOM
@@ -122,37 +123,54 @@ class RolloutPlan:
     def __post_init__(self) -> None:
         shares = [step.share for step in self.steps]
         if not shares or len(shares) > STEPS_MAX or shares != sorted(shares):
-            raise _bad(f"steps of {shares}", f"1 to {STEPS_MAX} steps, none below the one before: 1,10,50,100")
+            raise bad_plan(f"steps of {shares}", f"1 to {STEPS_MAX} steps, none below the one before: 1,10,50,100")
         if self.strategy is Strategy.SHADOW and shares[-1]:
-            raise _bad("a shadow that answers", "a shadow's steps have a share of 0")
+            raise bad_plan("a shadow that answers", "a shadow's steps have a share of 0")
         if any(step.proof and step.share == SHARES for step in self.steps):
-            raise _bad("proof at 100 %", "nothing is left to compare with there: ask for it one step before")
+            raise bad_plan("proof at 100 %", "nothing is left to compare with there: ask for it one step before")
+        if self.strategy is Strategy.BANDIT:
+            _check_bandit(self)
         if self.switch_at_us and self.strategy is not Strategy.BLUE_GREEN:
-            raise _bad(
+            raise bad_plan(
                 f"a time to switch at for {self.strategy}", "only blue-green switches all regions at one instant"
             )
         if self.switch_at_us and self.waves:
-            raise _bad("a time to switch at, and waves", "one after the other is not at one instant: leave out one")
+            raise bad_plan("a time to switch at, and waves", "one after the other is not at one instant: leave out one")
         if not 0 <= self.switch_at_us < YEAR_10000_US:
-            raise _bad(f"switch_at_us {self.switch_at_us}", "UTC microseconds, up to the year 9999")
+            raise bad_plan(f"switch_at_us {self.switch_at_us}", "UTC microseconds, up to the year 9999")
         named = [region for wave in self.waves for region in wave] + list(self.standby)
         wrong = [region for region in named if not REGION_PATTERN.fullmatch(region)]
         if wrong or len(set(named)) != len(named) or len(named) > REGIONS_MAX or not all(self.waves):
-            raise _bad(f"waves of {named[:8]}", "each region once, as in --waves eu/us,ap")
+            raise bad_plan(f"waves of {named[:8]}", "each region once, as in --waves eu/us,ap")
         for name in ("bake_seconds", "deadline_seconds", "silence_seconds"):
             if not 0 <= getattr(self, name) <= SECONDS_MAX:
-                raise _bad(f"{name} {getattr(self, name):g}", "0 s to a year")
+                raise bad_plan(f"{name} {getattr(self, name):g}", "0 s to a year")
         if self.silence_seconds < 10 or self.deadline_seconds < sum(step.seconds for step in self.steps):
-            raise _bad(
+            raise bad_plan(
                 "a deadline that comes before the end of the steps, or a silence below 10 s",
                 "give it more time than its steps take",
             )
+
+    @property
+    def floor(self) -> int:
+        """Of a bandit: what either version gets at least, in ten-thousandths."""
+        return SHARES - self.steps[-1].share
 
     def wave_of(self, region: str) -> int:
         """The number of the wave that a region belongs to; -1: standby."""
         if region in self.standby:
             return -1
         return next((number for number, wave in enumerate(self.waves) if region in wave), len(self.waves))
+
+
+def _check_bandit(plan: RolloutPlan) -> None:
+    (step, *more), outcomes = plan.steps, plan.gates.outcomes
+    if more or not SHARES // 2 < step.share < SHARES or step.seconds < 10:
+        raise bad_plan(
+            "steps of a bandit", "one step: the most that a version gets, and how long a batch is, as 95@15m"
+        )
+    if not outcomes:
+        raise bad_plan("a bandit without an outcome", "name what it is to raise or lower: --gate 'outcome:ctr>=-1%'")
 
 
 CANARY = RolloutPlan(
@@ -170,111 +188,12 @@ GRADUAL = RolloutPlan(
 BLUE_GREEN = RolloutPlan(Strategy.BLUE_GREEN, (PlanStep(0, 0), PlanStep(SHARES, 600)))
 SHADOW = RolloutPlan(Strategy.SHADOW, (PlanStep(0, 3600),))
 AB_TEST = RolloutPlan(Strategy.AB, (PlanStep(5_000, 86_400, proof=True),))
+BANDIT = RolloutPlan(Strategy.BANDIT, (PlanStep(9_500, 900),), gates=AnalysisPlan(outcomes=(OutcomeGate("reward"),)))
+"""Batches of 15 minutes; each version gets at least 5 %; by outcome ``reward``, of which more is better."""
 READY_MADE: dict[str, RolloutPlan] = {
-    str(plan.strategy): plan for plan in (CANARY, GRADUAL, BLUE_GREEN, SHADOW, AB_TEST)
+    str(plan.strategy): plan for plan in (CANARY, GRADUAL, BLUE_GREEN, SHADOW, AB_TEST, BANDIT)
 }
 """By the strategy's name."""
-
-
-def plan_steps_of(text: str, *, seconds: float) -> tuple[PlanStep, ...]:
-    """Steps as people write them: ``1,10,50,100`` (per cent), ``1@10m,10@1h,50!,100``.
-
-    Args:
-        text: shares; ``@`` gives a step's time, ``!`` asks for proof.
-        seconds: of steps that give none.
-
-    Raises:
-        UsageError: it is none.
-    """
-    found = []
-    for part in text.split(","):
-        body, proof = part.strip().removesuffix("!"), part.strip().endswith("!")
-        share, at, time = body.partition("@")
-        try:
-            tenths = float(share.removesuffix("%")) * SHARES / 100
-            whole = round(tenths)
-            if abs(tenths - whole) > 1e-6:
-                raise ValueError(share)
-            found.append(PlanStep(whole, _seconds(time) if at else seconds, proof))
-        except (ValueError, OverflowError):
-            raise _bad(f"step {part.strip()[:40]!r}", "write 1,10,50,100 or 1@10m,50@1h!,100") from None
-    return tuple(found)
-
-
-def gate_of(text: str) -> Gate:
-    """A gate as people write it: ``errors=1.5x``, ``p99=1.2x``, ``errors=1.5x/2x`` (tolerated / to be excluded).
-
-    Raises:
-        UsageError: it is none.
-    """
-    name, _, limits = text.partition("=")
-    measure = {"errors": Measure.ERRORS, "p99": Measure.LATENCY, "latency": Measure.LATENCY}.get(name.strip())
-    ready = {gate.measure: gate for gate in Plan().gates}
-    if measure is None:
-        known = ", ".join(PredictionMeasure)
-        raise _bad(f"gate {text[:60]!r}", f"write errors=1.5x, p99=1.2x, or one of {known} as in scores<=10%")
-    tolerated, _, excluded = limits.partition("/")
-    try:
-        harmful = float(tolerated.strip().removesuffix("x"))
-        widest = ready[measure].harmless / ready[measure].harmful
-        harmless = float(excluded.strip().removesuffix("x")) if excluded else harmful * widest
-    except ValueError:
-        raise _bad(f"gate {text[:60]!r}", "write errors=1.5x or p99=1.2x") from None
-    return replace(ready[measure], harmful=harmful, harmless=harmless)
-
-
-def outcome_gate_of(text: str) -> OutcomeGate:
-    """A gate of an outcome as people write it: ``outcome:ctr>=-1%`` (higher is better), ``outcome:refunds<=+5%``.
-
-    Raises:
-        UsageError: it is none.
-    """
-    hint = "write outcome:ctr>=-1% (1 % fewer is tolerated) or outcome:refunds<=+5%"
-    name, sign, limit = next((text.partition(s) for s in (">=", "<=") if s in text), (text, "", ""))
-    higher = sign == ">="
-    try:
-        per_cent = float(limit.strip().removesuffix("%"))
-    except ValueError:
-        raise _bad(f"gate {text[:60]!r}", hint) from None
-    wrong_way = per_cent > 0 if higher else per_cent < 0
-    if wrong_way or not limit.strip().endswith("%"):
-        raise _bad(f"gate {text[:60]!r}", hint)
-    return OutcomeGate(name.strip().removeprefix("outcome:"), abs(per_cent) / 100, higher)
-
-
-def prediction_gate_of(text: str, reference: tuple[int, ...] = ()) -> PredictionGate:
-    """A gate on predictions as people write it: ``scores<=10%``, ``scores<=10%/20%`` (tolerated / to be excluded).
-
-    Args:
-        text: of the gate; what must be excluded is twice what is tolerated where it is not written.
-        reference: of drift: how many scores fall into each bin.
-
-    Raises:
-        UsageError: it is none, or drift has no reference.
-    """
-    name, _, limits = text.partition("<=")
-    hint = "write scores<=10% or scores<=10%/20%: by how many of a hundred answers the versions may differ"
-    tolerated, _, excluded = limits.partition("/")
-    try:
-        measure = PredictionMeasure(name.strip())
-        harmful = _part(tolerated)
-        harmless = _part(excluded) if excluded else min(1.0, 2 * harmful)
-    except ValueError:
-        raise _bad(f"gate {text[:60]!r}", hint) from None
-    return PredictionGate(measure, harmful, harmless, reference if measure is PredictionMeasure.DRIFT else ())
-
-
-def is_prediction_gate(text: str) -> bool:
-    """Whether a gate as people write it is about predictions."""
-    return text.partition("<=")[0].strip() in set(PredictionMeasure)
-
-
-def _part(text: str) -> float:
-    """``10%`` as 0.1."""
-    body = text.strip().removeprefix("+")
-    if not body.endswith("%"):
-        raise ValueError(text)
-    return float(body.removesuffix("%")) / 100
 
 
 def encode_plan(plan: RolloutPlan) -> str:
@@ -321,10 +240,10 @@ def _step(value: Any) -> PlanStep:
     return step
 
 
-def _gates(fields: JsonFields | None) -> Plan:
+def _gates(fields: JsonFields | None) -> AnalysisPlan:
     if fields is None:
         raise DecodeError("a rollout plan without gates", reason="bad-value")
-    plan = Plan(
+    plan = AnalysisPlan(
         tuple(_gate(each) for each in fields.items("gates", count_max=len(Measure))),
         alpha_harmful=fields.number("alpha_harmful"),
         alpha_harmless=fields.number("alpha_harmless"),
@@ -342,7 +261,7 @@ def _gates(fields: JsonFields | None) -> Plan:
 def _gate(value: Any) -> Gate:
     fields = JsonFields(value, "a gate")
     measure = Measure(fields.text("measure"))
-    gate = Gate(measure, fields.number("harmful"), fields.number("harmless"), fields.number("budget"))
+    gate = Gate(measure, fields.number("harmful"), fields.number("harmless"), fields.number("acceptable_rate"))
     fields.done()
     return gate
 
@@ -373,10 +292,6 @@ def _names(value: Any) -> list[str]:
     return value
 
 
-def _seconds(text: str) -> float:
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-    return float(text[:-1]) * units[text[-1:]] if text[-1:] in units else float(text)
-
-
-def _bad(what: str, hint: str) -> UsageError:
+def bad_plan(what: str, hint: str) -> UsageError:
+    """The error that a plan can't be carried out, or is none."""
     return UsageError(f"bad plan: {what}", subject="rollout plan", hint=hint)

@@ -31,6 +31,12 @@ BENCHES = {
         "10,000 small files: hashed, fetched, pulled, rebuilt, beside cp -r and sync",
     ),
     "gates": ("tests.bench.gates", "simulated rollouts: healthy versions rolled back, bad ones promoted, by rule"),
+    "controller": ("tests.bench.rolling.controller", "rollout controller: reports of pods folded a second on one core"),
+    "shares": ("tests.bench.rolling.shares", "a step's entry to its share read back on every pod of three regions"),
+    "kills": (
+        "tests.bench.rolling.kills",
+        "rollout controller killed while shares rise: what fails, falls, waits",
+    ),
     "dashboard": ("tests.bench.dashboard", "page in Chromium, 2,000 watchers, report to page; each beside its aim"),
     "rollover": ("tests.bench.rollover", "1,000 simulated pods get a version: seconds and herd, beside the prediction"),
     "pods": (

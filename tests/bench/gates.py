@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from modelcast.schemas.evidence.forecast import forecast
-from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, AnalysisPlan, Gate, Measure
 from tests.bench.figures import conditions
 from tests.bench.gating.plot import svg
 from tests.bench.gating.rules import Ends, agrees, ours, rules, windows
 from tests.bench.gating.traffic import BAD, HEALTHY, PROFILES, TRAFFIC, Candidate, Runs, Traffic, simulate
 
 CHUNK = 500
-PLAN = Plan()
+PLAN = AnalysisPlan()
 TIGHT = "modelcast, null 1.2"
-TIGHTER = Plan(gates=(Gate(Measure.ERRORS, 1.2, 2.0, ERRORS.budget), LATENCY))
+TIGHTER = AnalysisPlan(gates=(Gate(Measure.ERRORS, 1.2, 2.0, ERRORS.acceptable_rate), LATENCY))
 
 
 def wilson(hits: int, of: int) -> dict[str, float]:
@@ -75,7 +75,7 @@ def _median(values: Any) -> float | None:
 
 def foretold(traffic: Traffic, share: float, rng: np.random.Generator, rollouts: int) -> dict[str, float]:
     """The promised median seconds over the real ones, at one share of steady traffic, errors gate alone."""
-    plan = Plan(gates=(ERRORS,))
+    plan = AnalysisPlan(gates=(ERRORS,))
     found = forecast(traffic.requests_per_second, traffic.error_rate, share, plan=plan)
     ratios: dict[str, float] = {}
     for name, ratio, wait in (

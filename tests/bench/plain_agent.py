@@ -3,16 +3,15 @@
 import asyncio
 from typing import Any
 
-import faust
-
 from modelcast.infra.kafka.faust_app import BYTES, make_app, run_app, stop_on_signals
+from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import Settings, load_settings
 from modelcast.infra.telemetry.health import HealthServer
 from modelcast.infra.telemetry.metrics import FOLDED_PODS
 from modelcast.schemas.topics import Topic
 
 
-def build(settings: Settings) -> faust.App:
+def build(settings: Settings) -> PositionedApp:
     """The app: model to the last message."""
     app = make_app(settings, "plain", table_standby_replicas=0)
     table: Any = app.Table("last", key_type=bytes, value_type=bytes)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.decider.rollover.world import PodActor, RolloverWorld
 from tests.bench.figures import conditions

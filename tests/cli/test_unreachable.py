@@ -16,7 +16,7 @@ KAFKA = (
     *("dead-letters list", "dead-letters show", "dead-letters replay"),
 )
 ALONE = (
-    *("demo", "up", "down", "top", "config show", "rollout forecast", "doctor"),
+    *("demo", "up", "down", "top", "load", "config show", "rollout forecast", "doctor"),
     *("delta make", "delta apply", "delta info"),
     *(name for name in examples() if name.startswith("keys ")),
 )

@@ -1,5 +1,6 @@
 """Consumer groups, probes, dead letters and candidates: what no pair tells of ends "Nothing is wrong"."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupLook, GroupReader, GroupsSeen, GroupStatus, GroupsWatch, PartitionLook
 from modelcast.dashboard.metrics import collected
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
+from modelcast.dashboard.stream import StreamWatcher
 from modelcast.dashboard.view.candidates import SeenRollout
 from modelcast.dashboard.view.dead_letters import PROBLEM_SECONDS, SeenLetter
 from modelcast.dashboard.view.probe import SeenProbe
@@ -71,6 +73,41 @@ def test_a_group_without_a_member_whose_records_wait_is_no_nothing_is_wrong() ->
     assert board.verdict.sentence.startswith("consumer group modelcast-region-eu: STOP: records wait")
     assert told(board, GroupsSeen((), now_us())) == []
     assert board.verdict.sentence == WELL
+
+
+def recovered(watcher: StreamWatcher) -> list[str]:
+    """What watchers were told to have recovered, by its id."""
+    frames = [watcher.queue.get_nowait().decode() for _ in range(watcher.queue.qsize())]
+    data = [frame.split("data: ", 1)[1] for frame in frames if "event: recovered\n" in frame]
+    return [json.loads(each)["id"] for each in data]
+
+
+def test_a_group_that_reads_again_has_recovered_and_one_that_is_not_looked_at_has_not() -> None:
+    board = board_of()
+    watcher, _ = board.stream.join("")
+    stopped = group_of("modelcast-region-eu", 40, members=0)
+    assert told(board, stopped)
+    assert told(board, GroupsSeen(stopped.groups, now_us(), "Kafka: refused")) == []
+    assert told(board, GroupsSeen((), now_us())) == []
+    assert recovered(watcher) == []
+    told(board, stopped)
+    board.take(NewsBatch("kafka", Reach.AWAY))
+    board.flush()
+    assert (board.problems, recovered(watcher)) == ([], [])
+    board.take(NewsBatch("kafka", Reach.LIVE))
+    assert told(board, group_of("modelcast-region-eu", 0.1, members=1, looks=13, moves=True)) == []
+    assert recovered(watcher) == ["group:modelcast-region-eu"]
+
+
+def test_a_group_of_a_region_that_falls_silent_has_not_recovered() -> None:
+    board = board_of()
+    watcher, _ = board.stream.join("")
+    stopped = group_of("modelcast-region-eu", 40, members=0)
+    assert told(board, stopped)
+    said = now_state("fraud", [row("eu", silent=True), row("us")])
+    board.take(NewsBatch("kafka", Reach.LIVE, (SeenState("fraud", said, said.updated_at_us),)))
+    assert [line.cause for line in told(board, stopped)] == ["region"]
+    assert recovered(watcher) == []
 
 
 def test_a_group_that_is_being_restarted_or_catches_up_is_no_problem() -> None:

@@ -1,5 +1,6 @@
 """What the dashboard takes in, and what it tells of its own age."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -7,10 +8,11 @@ from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.stream import StreamWatcher
 from modelcast.dashboard.view.overview import Worker
-from modelcast.schemas.records import RegionHeartbeat
+from modelcast.schemas.records import RegionHeartbeat, RegionState
 from modelcast.schemas.states import STALE_SECONDS
 from modelcast.schemas.statuses import Limits, Status
 from tests.dashboard.makers import REGISTRY, SECOND, now_state, row
+from tests.support.virtual_time import in_virtual_time
 
 
 def heard(watcher: StreamWatcher) -> list[str]:
@@ -84,3 +86,27 @@ async def test_workers_are_not_shown_as_they_were_while_only_redis_knows_of_them
     assert board.overview.workers
     board.take(NewsBatch("redis", Reach.AWAY))
     assert not board.overview.workers
+
+
+@in_virtual_time
+async def test_the_first_news_goes_at_once_and_what_follows_soon_goes_together() -> None:
+    board = Dashboard(Limits())
+    watcher, _ = board.stream.join("")
+    running = asyncio.create_task(board.run())
+
+    def take(*rows: RegionState) -> None:
+        state = now_state("fraud", rows)
+        board.take(NewsBatch("kafka", Reach.LIVE, (SeenState("fraud", state, state.updated_at_us),)))
+
+    await asyncio.sleep(0.0)
+    take(row("eu"))
+    await asyncio.sleep(0.001)
+    assert "models" in heard(watcher)
+    for served in (8, 9, 10):
+        take(row("eu", reported_version=served, pods_expected=served))
+        take(row("eu", served_version=served))
+        await asyncio.sleep(0.001)
+    assert "models" not in heard(watcher)
+    await asyncio.sleep(1.0)
+    assert heard(watcher).count("models") == 1
+    running.cancel()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import queue
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from modelcast.dashboard.sources.kafka_follower import POLL_SECONDS, KafkaFollower
+from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.local.layout import inherited_env
@@ -93,6 +96,27 @@ def dashboard(tmp_path: Path, kafka: str, redis_url: str) -> Iterator[Dashboard]
 
 def fresh_name() -> str:
     return f"dash-{uuid.uuid4().hex[:12]}"
+
+
+def test_what_comes_is_handed_over_when_it_comes(kafka: str) -> None:
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka, timeout_seconds=5))
+    create_topics(settings)
+    batches: queue.Queue[NewsBatch] = queue.Queue()
+    follower, producer, model, seconds = KafkaFollower(settings, batches.put), make_producer(settings), fresh_name(), []
+    follower.start()
+    try:
+        while batches.get(timeout=60).reach is not Reach.LIVE:
+            pass
+        for _ in range(10):
+            began = time.monotonic()
+            producer.produce(Topic.VERSION_STATE, encode(now_state(model, [row("eu")])), key=model)
+            producer.flush(20)
+            while model not in {seen.model for seen in batches.get(timeout=60).states}:
+                pass
+            seconds.append(time.monotonic() - began)
+    finally:
+        follower.close(10)
+    assert min(seconds) < 0.7 * POLL_SECONDS, seconds
 
 
 def test_what_the_tracker_says_is_shown_within_a_moment(dashboard: Dashboard) -> None:

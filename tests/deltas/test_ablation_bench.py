@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from modelcast.deltas.ablation import DELTAS
-from modelcast.infra.ablation import ROAD
+from modelcast.infra.ablation import BUILT_IN
 from tests.bench.ablation import ACTS_IN, NOTHING, SITUATIONS, Found, markdown, table, with_notes
 
 CONDITIONS = {"cores": 2, "date": "2026-11-30T09:22:00+00:00"}
@@ -14,7 +14,7 @@ def took(seconds: float, bytes_moved: float = 2**20) -> Found:
 
 
 def test_every_mechanism_is_measured_and_every_situation_is_one_of_some() -> None:
-    assert ACTS_IN.keys() == ROAD.names | DELTAS.names
+    assert ACTS_IN.keys() == BUILT_IN.names | DELTAS.names
     assert {situation for situations in ACTS_IN.values() for situation in situations} == set(SITUATIONS)
 
 

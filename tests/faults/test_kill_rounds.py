@@ -24,7 +24,7 @@ import pytest
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
-from modelcast.producers.publish.publication import Publication
+from modelcast.producers.publication import Publication
 from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.states import State
 from tests.consumers.pod.models import adder

@@ -19,6 +19,7 @@ from modelcast.schemas.errors import Refused, StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from tests.consumers.fetch.publishing import MIB, manifest_of, noise, tree
 from tests.faults.shaky_store import ShakyStore
+from tests.support.lanes import often
 from tests.support.part_files import OnePlace
 
 pytestmark = pytest.mark.integration
@@ -80,7 +81,7 @@ class RandomCuts:
 
 
 @how_links_end
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(often(soak=3, quick=1)))
 def test_twenty_cuts_at_random_offsets_cost_at_most_a_twentieth(
     shaky: ShakyStore, cache: ArtifactCache, manifest: Manifest, seed: int, resets: bool
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.infra.ablation import OWN_HTTP, ROAD, VARIABLE, Mechanisms, without
+from modelcast.infra.ablation import BUILT_IN, OWN_HTTP, VARIABLE, Mechanisms, without
 from modelcast.infra.stores import open_store
 from modelcast.infra.variables import unknown_variables
 from tests.support.servers.stores import S3ForTests
@@ -10,7 +10,7 @@ from tests.support.servers.stores import S3ForTests
 
 def test_all_is_on_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert not any(map(without, ROAD.names))
+    assert not any(map(without, BUILT_IN.names))
 
 
 @pytest.mark.parametrize("value", [OWN_HTTP, f" {OWN_HTTP} ,"])

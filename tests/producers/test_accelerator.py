@@ -12,7 +12,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publication, Publisher, Unannounced
 from modelcast.producers.accelerator import Additions
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.publish.step_timer import StepTimer
+from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeltaHint

@@ -32,7 +32,7 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.topics import Topic, partition_of
 from modelcast.schemas.unchanged import UNCHANGED_KEYS, StatesUnchanged, UnchangedState
-from tests.producers.planning.test_convergence import FETCHING, LOADING, REFUSING, SERVING, state
+from tests.producers.planning.test_convergence import FETCHING, LOADING, REFUSING, SERVING, UNSUPPORTED, state
 from tests.schemas.avro.foreign_schemas import EXTRAS, with_every_kind_of_field, written
 
 pytestmark = pytest.mark.integration
@@ -183,6 +183,22 @@ def test_superseded_versions_are_not_waited_for(settings: Settings, tracker: Tra
     tracker.say(head=13, eu=replace(FETCHING, aspired_version=8, aspired_generation=13))
     with pytest.raises(NotConverged, match="superseded"):
         wait_for(settings, tracker.model, 7, generation=12, timeout_seconds=30)
+
+
+def test_a_format_that_no_pod_can_load_is_told_at_once(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(eu=UNSUPPORTED, us=UNSUPPORTED)
+    with pytest.raises(NotConverged, match=r"no pod there can load it: eu: unsupported: needs model\.onnx") as told:
+        wait_for(settings, tracker.model, 7, timeout_seconds=600)
+    assert told.value.exit_code is ExitCode.NOT_CONVERGED
+
+
+def test_a_tracker_that_answered_is_not_asked_for(settings: Settings, tracker: Tracker) -> None:
+    with pytest.raises(NotConverged, match="is the tracker running"):
+        wait_for(settings, tracker.model, 7, timeout_seconds=0.5)
+    tracker.say(eu=LOADING)
+    with pytest.raises(NotConverged, match="eu: LAG, loading") as late:
+        wait_for(settings, tracker.model, 7, timeout_seconds=1.5)
+    assert late.value.hint == f"modelcast describe {tracker.model}"
 
 
 def test_another_registrys_word_and_rubbish_do_not_count(settings: Settings, tracker: Tracker) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.schemas import records as r
+from modelcast.schemas.avro.any_record import Record
 from modelcast.schemas.avro.schema_book import RECORD_CLASSES
 from modelcast.schemas.avro.schema_nodes import fingerprint
 from modelcast.schemas.avro.value_checks import LONG_MAX, TIME_US_MAX
@@ -48,7 +49,7 @@ STATE = r.VersionState("registry", "fraud", 9, 7, 7, 1, 6, 0.5, 1, 0, 5, (REGION
 LETTER = r.DeadLetter("model-updates", 1, 2, "malformed", "why", b"raw", 3, DIGEST, b"key", "w", 5)
 
 
-def _written_anyway(record: r.Record) -> bytes:
+def _written_anyway(record: Record) -> bytes:
     """A record's bytes without the checks of ``encode``: what a careless or hostile writer sends."""
     from modelcast.schemas.avro.record_shapes import to_plain
 
@@ -66,7 +67,7 @@ def _reason(data: bytes | None) -> str:
 
 @given(records)
 @settings(max_examples=often(400, 120), deadline=None)
-def test_a_record_comes_back_as_it_was(record: r.Record) -> None:
+def test_a_record_comes_back_as_it_was(record: Record) -> None:
     again = decode(encode(record))
     assert again == record
     assert hash(type(again)) == hash(type(record))
@@ -75,7 +76,7 @@ def test_a_record_comes_back_as_it_was(record: r.Record) -> None:
 
 @given(records)
 @settings(max_examples=often(100, 40), deadline=None)
-def test_another_implementation_reads_what_is_written(record: r.Record) -> None:
+def test_another_implementation_reads_what_is_written(record: Record) -> None:
     data = encode(record)
     text = WRITER_SCHEMAS[data[2:10].hex()]
     stream = io.BytesIO(data[HEADER_SIZE_BYTES:])
@@ -190,7 +191,7 @@ def test_a_record_that_is_cut_short_or_too_long_is_malformed(path: Path) -> None
     ],
 )
 @pytest.mark.parametrize("record", [UPDATE, COMMAND, ACK, HEARTBEAT, STATE, LETTER], ids=lambda x: type(x).__name__)
-def test_a_length_or_count_that_lies_is_refused_wherever_it_stands(record: r.Record, bomb: bytes) -> None:
+def test_a_length_or_count_that_lies_is_refused_wherever_it_stands(record: Record, bomb: bytes) -> None:
     data = encode(record)
     for at in range(HEADER_SIZE_BYTES, len(data)):
         try:
@@ -203,7 +204,7 @@ def test_a_length_or_count_that_lies_is_refused_wherever_it_stands(record: r.Rec
     ("record", "field_count_bytes"),
     [(COMMAND, b"\x02\x04eu\x02\x0a\x00"), (ACK, b"\x02\x06pod")],
 )
-def test_a_flood_of_least_items_takes_bounded_memory(record: r.Record, field_count_bytes: bytes) -> None:
+def test_a_flood_of_least_items_takes_bounded_memory(record: Record, field_count_bytes: bytes) -> None:
     data = encode(record)
     at = data.index(field_count_bytes)
     least = b"\x00\x00" if record is COMMAND else b"\x00" * 8
@@ -330,12 +331,12 @@ GOOD = [
 
 
 @pytest.mark.parametrize("record", GOOD, ids=range(len(GOOD)))
-def test_a_value_at_the_end_of_its_range_goes_round(record: r.Record) -> None:
+def test_a_value_at_the_end_of_its_range_goes_round(record: Record) -> None:
     assert decode(encode(record)) == record
 
 
 @pytest.mark.parametrize("record", BAD, ids=range(len(BAD)))
-def test_a_value_that_makes_no_sense_is_neither_read_nor_written(record: r.Record) -> None:
+def test_a_value_that_makes_no_sense_is_neither_read_nor_written(record: Record) -> None:
     assert _reason(_written_anyway(record)) == "bad-value"
     with pytest.raises(ContentError):
         encode(record)

@@ -13,7 +13,7 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.rollover import decide
 from modelcast.agents.region.decider.rollover.next_orders import need_of
 from modelcast.agents.region.decider.rollover.pod_facts import Need
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.schemas.text.amounts import Amount
 
 NEVER_TOO_MANY = "no more pods load at once than may"

@@ -21,7 +21,7 @@ class Generations:
         self._open: dict[str, VersionState] = {}
         self._done: dict[str, int] = {}  # the newest generation of a model that has its record
 
-    def said(self, state: VersionState, before: VersionState | None, now_us: int) -> tuple[GenerationRecord, ...]:
+    def reported(self, state: VersionState, before: VersionState | None, now_us: int) -> tuple[GenerationRecord, ...]:
         """The tracker says this of a model; ``before`` is what was said before. The records of what that ends."""
         model, generation = state.model, newest_generation(state)
         if model not in self._done:

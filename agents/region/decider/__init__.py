@@ -8,6 +8,7 @@ __all__ = [
     "policy",
     "replica",
     "rollover",
+    "rollover_policy",
     "snapshots",
     "step",
     "takeover",

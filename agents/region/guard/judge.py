@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.gates import Plan, PredictionMeasure
+from modelcast.schemas.evidence.gates import AnalysisPlan, PredictionMeasure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
 from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
@@ -39,7 +39,7 @@ class GuardEvidence:
         predictions: what outputs are like, where a gate of the plan asks for it.
     """
 
-    plan: Plan
+    plan: AnalysisPlan
     control: str
     candidate: str
     state: EvidenceState
@@ -47,7 +47,7 @@ class GuardEvidence:
     predictions: PredictionSums = field(default_factory=PredictionSums)
 
     @classmethod
-    def of(cls, plan: Plan, control: str, candidate: str) -> "GuardEvidence":
+    def of(cls, plan: AnalysisPlan, control: str, candidate: str) -> "GuardEvidence":
         """None yet."""
         return cls(plan, control, candidate, empty(plan))
 

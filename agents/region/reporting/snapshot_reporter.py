@@ -100,6 +100,11 @@ class SnapshotReporter:
         line.due_at = min(line.due_at, at)
         self._send_at(model, line.due_at)
 
+    def unchanged(self, model: str, replica: Replica) -> None:
+        """Send nothing now; what is sent next tells of ``replica``: its pods may have been read back since."""
+        if (line := self._lines.get(model)) is not None:
+            line.replica = replica
+
     def forget(self, model: str) -> None:
         """Report no more of a model that another worker owns."""
         line = self._lines.pop(model, None)

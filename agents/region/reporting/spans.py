@@ -154,7 +154,7 @@ class SpanOutbox:
 
     def __init__(self, outbox: RecordOutbox, sink: SpanSink) -> None:
         self._outbox, self._sink = outbox, sink
-        self._told: dict[str, int] = {}  # model -> generation
+        self._delivered: dict[str, int] = {}  # model -> generation
 
     def send(
         self, topic: Topic, key: str, value: bytes, on_delivery: Delivered, headers: Mapping[str, bytes], /
@@ -167,13 +167,13 @@ class SpanOutbox:
             ack = decode_as(ModelAck, value)
         except DecodeError:
             return on_delivery
-        if ack.state is not State.SERVING or self._told.get(ack.model) == ack.generation:
+        if ack.state is not State.SERVING or self._delivered.get(ack.model) == ack.generation:
             return on_delivery
         began_ns = time.time_ns()
 
         def delivered(done: bool) -> None:
-            if done and self._told.get(ack.model) != ack.generation:
-                self._told[ack.model] = ack.generation
+            if done and self._delivered.get(ack.model) != ack.generation:
+                self._delivered[ack.model] = ack.generation
                 trace_key = TraceKey(ack.registry_id, ack.model, ack.generation)
                 self._sink.emit(SpanRecord(trace_key, "ack", began_ns, time.time_ns(), region_path(ack.region)))
             on_delivery(done)

@@ -97,6 +97,10 @@ class Reporter(Protocol):
         """The region's snapshot of ``model`` has changed."""
         ...
 
+    def unchanged(self, model: str, replica: Replica) -> None:
+        """Nothing new is to be sent; what is repeated is to say when pods were last read back."""
+        ...
+
 
 class Roster(Protocol):
     """Which pods the region has, where they come and go."""

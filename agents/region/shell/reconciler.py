@@ -160,6 +160,7 @@ class Reconciler(ReplicaShell):
 
     def _stepped(self, event: Event) -> None:
         if not self._stopped and self.replica is not None:
+            self._ports.reporter.unchanged(self.model, self.replica)
             self.rollout.follow(self.replica, event)
 
     # --- the log ---------------------------------------------------------------------------------------------

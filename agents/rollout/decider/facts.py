@@ -48,6 +48,7 @@ class ControllerState:
         in_force: the entry about the rollout (its generation) whose shares every pod was read back with; 0: none yet.
         in_force_since: since when, seconds.
         met_before: requests that the candidate had answered by then.
+        batch_since: since when a bandit's batch lasts, seconds.
         progress: what the controller before had seen, to go on with; None: nothing, or used up.
         saved_at: when the progress was saved last.
         retry_at: when to try again what failed.
@@ -70,6 +71,7 @@ class ControllerState:
     in_force: int = 0
     in_force_since: float = 0.0
     met_before: int = 0
+    batch_since: float = 0.0
     progress: RolloutProgress | None = None
     saved_at: float = 0.0
     retry_at: float = 0.0

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from modelcast.schemas.evidence.bandit import BanditBatch
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.gates import OUTCOMES_MAX, Plan
+from modelcast.schemas.evidence.gates import OUTCOMES_MAX, AnalysisPlan
 from modelcast.schemas.evidence.means import Moments
 from modelcast.schemas.evidence.outcomes import OutcomeTotals
 from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
+from modelcast.schemas.evidence.replay import Evidence
 from modelcast.schemas.evidence.verdict import EvidenceState, add_counts, empty, fold_counts
 from modelcast.schemas.log.growing import GrowingSequence
 from modelcast.schemas.log.outcome_assignment import OutcomeSide, side_of
@@ -58,10 +60,11 @@ class Gathered:
         totals: requests of control and candidate, by region.
         outcomes: sums of what came of answers, by name.
         left_out: how many outcomes belong to neither version, by why.
+        batches: of a bandit, those that are over.
         predictions: sums of what the outputs of both versions are like; only what a gate of the plan asks for.
     """
 
-    plan: Plan
+    plan: AnalysisPlan
     candidate_digest: str
     evidence: EvidenceState
     rows: Sequence[Counts] = field(default_factory=GrowingSequence)
@@ -72,34 +75,31 @@ class Gathered:
     outcomes: Mapping[str, OutcomeTotals] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     predictions: PredictionSums = field(default_factory=PredictionSums)
+    batches: tuple[BanditBatch, ...] = ()
 
 
-def nothing_gathered(plan: Plan, candidate_digest: str) -> Gathered:
+def nothing_gathered(plan: AnalysisPlan, candidate_digest: str) -> Gathered:
     """No evidence."""
     return Gathered(plan, candidate_digest, empty(plan))
 
 
-def gathered_before(
-    blank: Gathered,
-    rows: Sequence[Counts],
-    outcomes: Sequence[OutcomeTotals] = (),
-    predictions: PredictionSums | None = None,
-) -> Gathered:
+def gathered_before(blank: Gathered, evidence: Evidence) -> Gathered:
     """The evidence that another controller had gathered, to go on with. Its seconds are not counted again."""
     last: dict[str, int] = {}
     totals: dict[str, tuple[int, int]] = {}
-    for row in rows:
+    for row in evidence.counts:
         last[row.stratum] = max(row.second, last.get(row.stratum, -1))
         totals[row.stratum] = _sum(totals.get(row.stratum), row.control, row.candidate)
     return replace(
         blank,
-        evidence=fold_counts(rows, blank.plan),
-        rows=GrowingSequence(rows),
+        evidence=fold_counts(evidence.counts, blank.plan),
+        rows=GrowingSequence(evidence.counts),
         closed=last,
         taken_before=last,
         totals=totals,
-        outcomes={each.name: each for each in outcomes},
-        predictions=predictions or PredictionSums(),
+        outcomes={each.name: each for each in evidence.outcomes},
+        predictions=evidence.predictions,
+        batches=evidence.batches,
     )
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modelcast.agents.rollout.decider.batches import batch_text, evidence_of
 from modelcast.agents.rollout.decider.clocks import APART_US_MAX, apart_text, apart_us
 from modelcast.agents.rollout.decider.facts import ClaimEntry, ControllerState, HeardReading, Moment
 from modelcast.agents.rollout.decider.gathering import outcomes_of
 from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.evidence.kinds import Kind
-from modelcast.schemas.evidence.replay import Evidence, encode_evidence, encode_verdict
+from modelcast.schemas.evidence.replay import encode_evidence, encode_verdict, with_shares
 from modelcast.schemas.evidence.verdict import Verdict, verdict
 from modelcast.schemas.log.rollout_position import PROMOTING, Position, position_of
 from modelcast.schemas.log.rollouts import LoggedRollout
@@ -63,10 +64,9 @@ def look_ahead(
         kind: CommandKind, reason: str, targets: tuple[CommandTarget, ...] = (CommandTarget(),), not_before_us: int = 0
     ) -> ClaimEntry:
         assert state.gathered is not None
-        evidence = encode_evidence(Evidence(rollout.plan.gates, tuple(state.gathered.rows), outcomes, predictions))
-        return ClaimEntry(
-            kind, rollout.id, rollout.generation, targets, reason, evidence, encode_verdict(found), not_before_us
-        )
+        evidence = evidence_of(state.gathered, rollout.plan)
+        body, said = encode_evidence(evidence), encode_verdict(with_shares(found, evidence))
+        return ClaimEntry(kind, rollout.id, rollout.generation, targets, reason, body, said, not_before_us)
 
     def outlook(why: str, then: str, do: ClaimEntry | None = None, *, stops: bool = False) -> Outlook:
         if rollout.plan.strategy is Strategy.SHADOW:
@@ -97,6 +97,8 @@ def look_ahead(
         apart = apart_text(state, position.met)
         return outlook(f"all regions switch at {utc_text(rollout.not_before_us)}; {apart}", f"switches in {left}")
     then = _next_text(position)
+    if rollout.plan.strategy is Strategy.BANDIT and position.at_the_end:
+        return outlook(batch_text(state, rollout.plan), "weighs again after this batch; promote or abort it")
     if position.current is not None and position.current.share:
         waiting, left = _unfinished(state, position, found, now)
         if waiting:

@@ -7,6 +7,7 @@ none of its kind is asked for again.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from modelcast.agents.rollout.decider.batches import evidence_of, with_batch
 from modelcast.agents.rollout.decider.clocks import with_clock
 from modelcast.agents.rollout.decider.facts import (
     ClaimEnded,
@@ -33,7 +34,6 @@ from modelcast.agents.rollout.decider.gathering import (
     add_report,
     gathered_before,
     nothing_gathered,
-    outcomes_of,
 )
 from modelcast.agents.rollout.decider.outlook import (
     Outlook,
@@ -44,7 +44,6 @@ from modelcast.agents.rollout.decider.outlook import (
 from modelcast.agents.rollout.decider.progress import RolloutProgress, encode_progress
 from modelcast.agents.rollout.decider.state_of import state_of
 from modelcast.agents.rollout.decider.tables import closing_table, is_wished, wished_table
-from modelcast.schemas.evidence.replay import Evidence
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.rollout_position import grants_of, position_of
 from modelcast.schemas.log.rollouts import LoggedRollout
@@ -53,6 +52,7 @@ from modelcast.schemas.traffic.grant import TrafficGrant
 from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.reports import PodCounts
 from modelcast.schemas.traffic.request_key import KeySource
+from modelcast.schemas.traffic.steps_and_gates import Strategy
 
 RETRY_SECONDS = 2.0
 SAVE_SECONDS = 30.0
@@ -135,6 +135,8 @@ def _steady_share(state: ControllerState, region: str, now: Moment) -> int | Non
     heard, table = state.readings.get(region), state.table
     if heard is None or table is None or not state.step_in_force or table.key.source is not KeySource.RANDOM:
         return None  # users are no requests: one who asks a thousand times is no proof that shares are wrong
+    if state.log is None or state.log.rollout is None or state.log.rollout.plan.strategy is Strategy.BANDIT:
+        return None  # its shares move: what comes late of the batch before would look like a wrong share
     steady = now.seconds - state.in_force_since > STEADY_SECONDS
     return heard.reading.share if steady and heard.reading.all_in_force(table.authority) else None
 
@@ -155,6 +157,7 @@ def _decide(state: ControllerState, now: Moment) -> Answer:
         return _after_the_end(state, rollout, grants, now)
     state = _reached(state, rollout, grants, now)
     outlook = look_ahead(state, rollout, grants, now)
+    state = with_batch(state, rollout, outlook.verdict, now, blind=bool(outlook.blind))
     effects: list[Effect] = []
     if not state.asking and grants:
         wished = wished_table(state, rollout, grants, stops=outlook.stops, now_us=now.wall_us)
@@ -175,14 +178,19 @@ def _begun(state: ControllerState, rollout: LoggedRollout, now: Moment) -> Contr
     digest = state.log.updates[rollout.candidate].artifact.manifest_digest
     blank = nothing_gathered(rollout.plan.gates, digest)
     begun = replace(
-        state, rollout=rollout.id, gathered=blank, in_force=0, met_before=0, progress=None, saved_at=now.seconds
+        state,
+        rollout=rollout.id,
+        gathered=blank,
+        in_force=0,
+        met_before=0,
+        progress=None,
+        saved_at=now.seconds,
+        batch_since=now.seconds,
     )
     progress = state.progress
     if progress is None or progress.rollout != rollout.id or progress.evidence.plan != rollout.plan.gates:
         return begun
-    kept = progress.evidence
-    before = gathered_before(blank, kept.counts, kept.outcomes, kept.predictions)
-    begun = replace(begun, gathered=before)
+    begun = replace(begun, gathered=gathered_before(blank, progress.evidence))
     if progress.generation != rollout.entry_generation:
         return begun
     since = now.seconds - progress.seconds_in_force
@@ -226,9 +234,8 @@ def _saved(state: ControllerState, rollout: LoggedRollout, now: Moment) -> Answe
     if now.seconds - state.saved_at < every:
         return state, []
     seconds = now.seconds - state.in_force_since if state.step_in_force else 0.0
-    evidence = Evidence(rollout.plan.gates, tuple(gathered.rows), outcomes_of(gathered), gathered.predictions)
     generation = rollout.entry_generation if state.step_in_force else 0
-    progress = RolloutProgress(rollout.id, generation, seconds, state.met_before, evidence)
+    progress = RolloutProgress(rollout.id, generation, seconds, state.met_before, evidence_of(gathered, rollout.plan))
     return replace(state, saved_at=now.seconds), [SaveProgress(rollout.id, encode_progress(progress))]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from modelcast.agents.rollout.decider.batches import bandit_share
 from modelcast.agents.rollout.decider.facts import ControllerState
 from modelcast.schemas.evidence.counts import SHARES
 from modelcast.schemas.evidence.gates import Measure
@@ -34,6 +35,8 @@ def wished_table(
     """
     first = grants[min(grants)]
     share = 0 if stops else max(grant.ceiling for grant in grants.values())
+    if rollout.plan.strategy is Strategy.BANDIT:
+        share = min(share, bandit_share(state.gathered, rollout.plan))
     now_share = _share_at(state.table, rollout, now_us)
     if rollout.phase is RolloutPhase.HELD:  # what it was granted, and has not taken yet, waits until it is resumed
         share = min(share, now_share)

@@ -8,7 +8,7 @@ from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.unchanged import UnchangedState
 
 OLD_SHARE = 0.7
-"""Of the time for which a read-back counts: a state that is read to be older, and is not, is said whole again. One
+"""Of the time for which a read-back counts: a state that is read to be older, and is not, is sent whole again. One
 region that is not read back must not make readers doubt the others."""
 
 CLOCKS_US = 30_000_000
@@ -16,25 +16,25 @@ CLOCKS_US = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What is told of a model, or that its state must be said whole."""
+class StateRenewal:
+    """The record that renews a model's state, or that the state must be sent whole."""
 
     row: UnchangedState
-    say_whole: bool = False
+    send_whole: bool = False
 
 
-def standing(
+def state_renewal(
     state: VersionState,
     snapshots: Mapping[str, Snapshot],
     ahead_of_us: Mapping[str, int],
     as_of_us: int,
     now_us: int,
     unread_seconds: float,
-) -> Standing:
-    """How a model's last state stands.
+) -> StateRenewal:
+    """What renews the state that was sent last.
 
     Args:
-        state: as it was said.
+        state: as it was sent.
         snapshots: each region's newest report, which says what the state does.
         ahead_of_us: how far our clock is ahead of each region's.
         as_of_us: every acknowledgement up to here was read.
@@ -46,9 +46,9 @@ def standing(
     floor_us = min(read_us, default=0)
     old_us = now_us - int(OLD_SHARE * unread_seconds * 1_000_000)
     told = UnchangedState(state.model, state.updated_at_us, min(as_of_us, now_us), floor_us)
-    return Standing(
+    return StateRenewal(
         told,
-        say_whole=any(
+        send_whole=any(
             (max(row.read_at_us, floor_us) < old_us and at > row.read_at_us and at > floor_us)
             or at < row.read_at_us - CLOCKS_US
             for row, at in zip(heard, read_us, strict=True)

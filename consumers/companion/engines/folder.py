@@ -18,7 +18,7 @@ from pathlib import Path
 from modelcast.consumers.companion.blame import weighed
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.layouts.folder import CURRENT
-from modelcast.consumers.companion.placing import VERSION_NUMBER, ModelRepository
+from modelcast.consumers.companion.placing import VERSION_NUMBER, ModelRepository, as_placed
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod.uninterrupted import uninterrupted
@@ -47,13 +47,19 @@ class FolderEngine:
         delivery: brings the files.
         repository: the folder.
         load_seconds_max: how long ``command`` may take.
+        gapless: see ``Capabilities``; only its user knows.
     """
 
-    capabilities = Capabilities("folder", gapless=True, watch_seconds=2.0)
-
     def __init__(
-        self, commands: Commands, delivery: Delivery, repository: ModelRepository, load_seconds_max: float
+        self,
+        commands: Commands,
+        delivery: Delivery,
+        repository: ModelRepository,
+        load_seconds_max: float,
+        *,
+        gapless: bool = True,
     ) -> None:
+        self.capabilities = Capabilities("folder", gapless=gapless, watch_seconds=2.0)
         self._commands = commands
         self._delivery = delivery
         self._repository = repository
@@ -78,12 +84,20 @@ class FolderEngine:
         try:
             served = await self.serving(order.model)
         except PodUnreachable as error:
-            raise LoadFailed(error.message, code="unconfirmed", subject=order.model) from None
+            raise await self._unconfirmed(order, before, error.message) from None
         if served is None or not served.holds(order):
             found = f"version {served.version}" if served else "none of ours"
-            raise LoadFailed(f"the command took the version, but the check names {found}", code="unconfirmed")
+            raise await self._unconfirmed(order, before, f"the command took the version, but the check names {found}")
         await asyncio.to_thread(self._repository.prune, order.model, {delivered.layout.folder, before})
         return Served(served.version, served.manifest_digest, served.proof, {}, {"swap": time.monotonic() - began})
+
+    async def _unconfirmed(self, order: LoadOrder, before: str, message: str) -> LoadFailed:
+        """The link leads back to what served: a server that starts must not find it on what nothing confirms."""
+        try:
+            await asyncio.to_thread(self._lead_to, order.model, before)
+        except OSError as left:
+            message = f"{message}; the link still leads to it: {left}"
+        return LoadFailed(message, code="unconfirmed", subject=order.model)
 
     async def _swap(self, delivered: Delivered) -> str:
         """Move the link, tell the server; the folder that the link led to before."""
@@ -140,7 +154,7 @@ class FolderEngine:
             named = words[1] if len(words) > 1 else await self._digest_of(model, str(version))
         except OSError as error:
             raise PodUnreachable(str(error), subject=model) from None
-        return Served(version, named, "memory") if named else None
+        return Served(version, named, "memory") if named and await as_placed(self._repository, model, version) else None
 
     async def _digest_of(self, model: str, folder: str) -> str:
         """Which digest was placed in a version's folder; "": it is none of ours. Raises ``OSError``."""

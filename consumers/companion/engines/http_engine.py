@@ -12,7 +12,7 @@ from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.identity import check_held
 from modelcast.consumers.companion.layouts.version_layout import folder_of
-from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.companion.placing import ModelRepository, as_placed
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.environment import environment_code
 from modelcast.consumers.pod.uninterrupted import uninterrupted
@@ -23,7 +23,7 @@ _DIGEST_FILE = ".digest-"
 
 
 class HttpEngine(ABC):
-    """See ``Engine``. A kind of server implements the requests: ``send_load``, ``undo_load``, ``retire``, ``serving``.
+    """See ``Engine``. A kind of server implements the requests: ``send_load``, ``undo_load``, ``retire``, ``held``.
 
     Args:
         url: its HTTP service.
@@ -81,8 +81,8 @@ class HttpEngine(ABC):
         """After a load that failed: what served before does again, after a restart too. Raises ``LoadFailed``."""
 
     @abstractmethod
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``."""
+    async def held(self, model: str) -> Served | None:
+        """What its memory names. Raises ``PodUnreachable``."""
 
     @abstractmethod
     async def retire(self, model: str) -> None:
@@ -91,6 +91,11 @@ class HttpEngine(ABC):
     async def start(self, listener: LossListener) -> None:
         """See ``Engine.start``: by default there is nothing to begin."""
         return
+
+    async def serving(self, model: str) -> Served | None:
+        """See ``Engine.serving``. None, too, if what it names may be other bytes than were placed."""
+        served = await self.held(model)
+        return served if served is not None and await as_placed(self.repository, model, served.version) else None
 
     async def prepare(self, order: LoadOrder) -> None:
         """See ``Engine.prepare``."""
@@ -146,7 +151,7 @@ class HttpEngine(ABC):
         if model in self._folders:
             return
         with suppress(PodUnreachable):
-            if (served := await self.serving(model)) is not None:
+            if (served := await self.held(model)) is not None:
                 self._folders[model] = folder_of(served.version)
 
     async def _noted(self, model: str) -> bytes | None:

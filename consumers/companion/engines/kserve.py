@@ -34,8 +34,8 @@ class KServeEngine(V2Engine):
         """See ``V2Engine.trial_settings``."""
         return {**delivered.layout.settings, "folder": f"../{delivered.order.model}/{delivered.layout.folder}"}
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``. V2's own metadata names no version."""
+    async def held(self, model: str) -> Served | None:
+        """See ``HttpEngine.held``. V2's own metadata names no version."""
         answer = await self._in_memory(model)
         if answer.status != 200 or not isinstance(answer.body, dict):
             raise PodUnreachable(answer.message, subject=self.client.url)

@@ -32,8 +32,8 @@ class MLServerEngine(V2Engine):
         model = delivered.order.model
         return settings_elsewhere(delivered.layout, trial_name(model), f"../{model}")
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``. Never the repository index: MLServer reads it from the disk."""
+    async def held(self, model: str) -> Served | None:
+        """See ``HttpEngine.held``. Never the repository index: MLServer reads it from the disk."""
         answer = await self.client.ask("GET", f"/v2/models/{quote(model, safe='')}")
         if answer.status >= 500:
             raise PodUnreachable(answer.message, subject=self.client.url)

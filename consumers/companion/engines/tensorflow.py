@@ -16,7 +16,7 @@ from modelcast.consumers.companion.engines.http_engine import HttpEngine
 from modelcast.consumers.companion.placing import VERSION_NUMBER
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.environment import environment_code
-from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
+from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
 CONFIG_FILE_NAME = "models.config"
 _VERSION_FILE = ".served"
@@ -46,6 +46,7 @@ class TensorFlowServingEngine(HttpEngine):
     async def send_load(self, delivered: Delivered) -> None:
         """See ``HttpEngine.send_load``."""
         order = delivered.order
+        await self._let_go_of(order)
         await self.remember_digest(order)
         await self.write(order.model, _VERSION_FILE, str(order.version).encode())
         await self._configure()
@@ -59,13 +60,25 @@ class TensorFlowServingEngine(HttpEngine):
                 raise LoadFailed(f"did not serve it in {self.load_seconds_max:g} s", code="load_timeout", hint=_HINT)
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
+    async def _let_go_of(self, order: LoadOrder) -> None:
+        """A version that it has is not read again: a reload, or other bytes under its number, needs a gap."""
+        if order.version not in _available(await self._states(order.model)):
+            return
+        await self.retire(order.model)
+        began = time.monotonic()
+        while order.version in _available(await self._states(order.model)):
+            if time.monotonic() - began > self.load_seconds_max:
+                message = f"did not unload version {order.version} in {self.load_seconds_max:g} s"
+                raise LoadFailed(message, code="load_timeout", hint=_HINT)
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
     async def undo_load(self, model: str, noted: bytes | None) -> None:
         """See ``HttpEngine.undo_load``."""
         await self.write(model, _VERSION_FILE, noted)
         await self._configure()
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``. Of several versions it answers with the highest."""
+    async def held(self, model: str) -> Served | None:
+        """See ``HttpEngine.held``. Of several versions it answers with the highest."""
         versions = _available(await self._states(model))
         return (
             await self.with_digest(model, max(versions), {"name": model, "platform": "tensorflow"})

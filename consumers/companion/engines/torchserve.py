@@ -33,8 +33,11 @@ class TorchServeEngine(HttpEngine):
     async def send_load(self, delivered: Delivered) -> None:
         """See ``HttpEngine.send_load``."""
         order = delivered.order
-        await self.remember_digest(order)
         name = delivered.layout.places[0].path
+        served = await self.held(order.model)
+        if served is not None and served.version == order.version:
+            await self.retire(order.model)  # it would not read its archive again: needs a gap
+        await self.remember_digest(order)
         await self._register(order, name)
         rows = await self._registered(order.model)
         own = next((str(row.get("modelVersion")) for row in rows if str(row.get("modelUrl", "")).endswith(name)), None)
@@ -61,8 +64,8 @@ class TorchServeEngine(HttpEngine):
         if answer.status >= 300:
             raise load_refused(answer, *torchserve_verdict(answer))
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``."""
+    async def held(self, model: str) -> Served | None:
+        """See ``HttpEngine.held``."""
         answer = await self.client.ask("GET", f"/models/{quote(model, safe='')}")  # the default version
         row = answer.body[0] if isinstance(answer.body, list) and answer.body else None
         if answer.status == 404:

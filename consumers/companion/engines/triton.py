@@ -277,6 +277,10 @@ class TritonEngine:
                 f"its answer to the recorded sample can't be read: {error}", code="server_failed"
             ) from None
 
+    async def held(self, model: str) -> Served | None:
+        """See ``SampledServer``."""
+        return await self.serving(model)
+
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``. Never the repository index: it keeps the names of the dead."""
         try:

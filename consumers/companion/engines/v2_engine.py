@@ -81,7 +81,7 @@ class V2Engine(HttpEngine):
         """See ``HttpEngine.undo_load``. A server that does not go back is asked again once it is watched."""
         await self.write(model, self.settings_file, noted)
         try:
-            served = await self.serving(model)
+            served = await self.held(model)
             now = (served.version, served.manifest_digest) if served else None
             if now == self._named_in_settings(noted):
                 return  # it never took the load

@@ -48,8 +48,8 @@ class VLLMEngine(HttpEngine):
         if answer.status >= 300:
             raise load_refused(answer, "server_failed")
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``."""
+    async def held(self, model: str) -> Served | None:
+        """See ``HttpEngine.held``."""
         answer = await self.client.ask("GET", "/v1/models")
         cards = answer.body.get("data") if isinstance(answer.body, dict) else None
         if answer.status != 200 or not isinstance(cards, list):

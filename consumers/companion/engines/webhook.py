@@ -29,13 +29,16 @@ class WebhookEngine(HttpEngine):
         webhook: how the server is told and asked.
         delivery: brings the files.
         repository: the folder in which they are placed.
+        gapless: see ``Capabilities``; only its user knows.
     """
 
     name = "the server"
-    capabilities = Capabilities("webhook", gapless=True, watch_seconds=2.0)
 
-    def __init__(self, webhook: Webhook, delivery: Delivery, repository: ModelRepository) -> None:
+    def __init__(
+        self, webhook: Webhook, delivery: Delivery, repository: ModelRepository, *, gapless: bool = True
+    ) -> None:
         super().__init__(webhook.load.url, delivery, repository, webhook.load.seconds)
+        self.capabilities = Capabilities("webhook", gapless=gapless, watch_seconds=2.0)
         self._webhook = webhook
 
     async def reach(self, model: str) -> None:
@@ -66,15 +69,15 @@ class WebhookEngine(HttpEngine):
         await self.write(order.model, _CURRENT_FILE, str(order.version).encode())
 
     async def _names(self, order: LoadOrder) -> bool:
-        served = await self.serving(order.model)
+        served = await self.held(order.model)
         return served is not None and served.version == order.version
 
     async def undo_load(self, model: str, noted: bytes | None) -> None:
         """See ``HttpEngine.undo_load``."""
         await self.write(model, _CURRENT_FILE, noted)
 
-    async def serving(self, model: str) -> Served | None:
-        """See ``Engine.serving``."""
+    async def held(self, model: str) -> Served | None:
+        """See ``HttpEngine.held``."""
         check = self._webhook.check
         if check is None:
             try:

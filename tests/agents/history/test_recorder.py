@@ -48,7 +48,7 @@ class Scene:
     def say(self, *rows: RegionState, after: float = 1.0, before_us: int = 0, model: str = MODEL) -> None:
         self.now_us += round(after * SECOND)
         said = state(model, rows, updated_at_us=self.now_us)
-        self.recorder.said(said, DIGESTS, before_us, self.now_us)
+        self.recorder.reported(said, DIGESTS, before_us, self.now_us)
 
     @property
     def told(self) -> list[tuple[str, str, int | None]]:

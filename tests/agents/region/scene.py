@@ -177,6 +177,9 @@ class Reports:
         if replica.facts.alarm:
             self.alarms.append(replica.facts.alarm)
 
+    def unchanged(self, model: str, replica: Replica) -> None:
+        """Nothing is told."""
+
 
 class Scene:
     """One model with its world."""

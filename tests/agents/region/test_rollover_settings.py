@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.agents.region.decider.events_and_effects import PodTraits
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.agents.region.rollover_settings import policy_for, traits_of
 from modelcast.infra.settings import RegionSettings, load_settings
 from modelcast.infra.settings_rollovers import RolloverSettings

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from modelcast.agents.rollout.actor import RolloutActor
 from modelcast.agents.rollout.agent import RolloutAgent
@@ -140,6 +141,9 @@ async def test_a_bad_candidate_is_aborted_and_gets_nothing(stage: Stage) -> None
     table = fleet.table()
     assert table is not None
     assert table.share == 0
+    ended = REGISTRY.get_sample_value("modelcast_rollout_ended_timestamp_seconds", {"model": "fraud", "entry": "abort"})
+    assert ended is not None
+    assert 0 <= stage.clock.seconds - ended < 60, "whoever is on duty is told"
 
 
 async def test_of_two_controllers_the_one_that_took_over_last_decides(stage: Stage) -> None:

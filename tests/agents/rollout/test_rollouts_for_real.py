@@ -20,9 +20,9 @@ from modelcast.infra.settings import DaemonSettings, KafkaSettings, Settings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import OutcomeReporter
 from modelcast.schemas.codec import decode_as, encode
-from modelcast.schemas.records import RolloutState
 from modelcast.schemas.topics import Topic, partition_of
 from modelcast.schemas.traffic.grant import RolloutPhase
+from modelcast.schemas.traffic.reports import RolloutState
 from modelcast.schemas.traffic.table import decode_table
 from tests.agents.rollout.fleet import PLAN, ReportingFleet, store_with_rollout
 from tests.support.waiting import until_async
@@ -45,7 +45,7 @@ async def test_a_bad_candidate_is_out_and_everybody_can_read_why(
         agent = RolloutAgent(("eu",), reader, "a", RolloutPorts(outbox, threads))
         beside = asyncio.create_task(agent.run())
         app = asyncio.create_task(
-            run_app(lambda: build_app(settings, agent), settings, stop=stop, on_running=running.append)
+            run_app(lambda: build_app(settings, agent), settings, stop=stop, on_state=running.append)
         )
         fleet = ReportingFleet(store, reader.tail("fraud").log)
 

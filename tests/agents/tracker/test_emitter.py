@@ -111,7 +111,7 @@ class Bench:
     def ticks(self) -> list[StatesUnchanged]:
         """What is told of all partitions, each in its turn, as if none had been told of."""
         self.ears.told.clear()
-        self.emitter._renewals._told_at.clear()
+        self.emitter._renewals._sent_at.clear()
         for _ in self.rows.owned:
             self.emitter._tick()
         return self.ears.told

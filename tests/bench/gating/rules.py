@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import AnalysisPlan, Gate, Measure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.ratio import BETTER, WORSE
 from modelcast.schemas.evidence.verdict import add_counts, empty, harm_needed, verdict
@@ -117,7 +117,7 @@ def mann_whitney_high(control: Floats, experiment: Floats) -> Floats:
         return (pairs - 0.5 * np.sign(pairs)) / np.sqrt(variance) > KAYENTA_QUANTILE
 
 
-def ours(plan: Plan) -> Rule:
+def ours(plan: AnalysisPlan) -> Rule:
     """``modelcast.schemas.evidence`` at every second, in arrays; ``agrees`` holds it against the original."""
 
     def judge(runs: Runs, w: Windows | None = None) -> Ends:
@@ -148,9 +148,9 @@ def _e_values(gate: Gate, runs: Runs) -> tuple[Floats, Floats]:
     events = runs.control_errors, runs.candidate_errors
     worse = _mean(_ratio(gate.harmful, WORSE, runs, *events))
     better = _ratio(gate.harmless, BETTER, runs, *events)
-    if gate.budget:
-        worse = np.minimum(worse, _mean(_rate(gate.budget, WORSE, runs)))
-        return worse, _mean(chain(better, _rate(gate.budget, BETTER, runs)))
+    if gate.acceptable_rate:
+        worse = np.minimum(worse, _mean(_rate(gate.acceptable_rate, WORSE, runs)))
+        return worse, _mean(chain(better, _rate(gate.acceptable_rate, BETTER, runs)))
     return worse, _mean(better)
 
 
@@ -181,7 +181,7 @@ def _rate(null: float, factors: tuple[float, ...], runs: Runs) -> Iterator[Float
         yield events * np.float32(math.log(rate / null)) + others * np.float32(math.log((1 - rate) / (1 - null)))
 
 
-def agrees(runs: Runs, ends: Ends, plan: Plan, rollout: int) -> bool:
+def agrees(runs: Runs, ends: Ends, plan: AnalysisPlan, rollout: int) -> bool:
     """Whether the original comes to the same verdict in the same second, of one of the rollouts."""
     state = empty(plan)
     for at in range(runs.control.shape[1]):
@@ -206,6 +206,6 @@ def _int(runs: Runs, rollout: int, at: int, which: int) -> int:
     return int(slow[rollout, at])
 
 
-def rules(plan: Plan) -> dict[str, Rule]:
+def rules(plan: AnalysisPlan) -> dict[str, Rule]:
     """Every rule by its name."""
     return {"naive": naive, "argo style": argo, "flagger": flagger, "kayenta": kayenta, "modelcast": ours(plan)}

@@ -48,6 +48,9 @@ def test_the_whole_demo_with_one_region_and_one_pod(tmp_path: Path) -> None:
     outcome, done = demo(tmp_path)
     assert (outcome["broken"], outcome["unfinished"], done.returncode) == ([], [], 0), done.stderr
     assert (outcome["requests_failed"], outcome["wrong_version_answers"]) == (0, 0)
+    assert outcome["canary"]["phase"] == "ABORTED"
+    assert "of the candidate failed" in outcome["canary"]["why"]
+    assert "was out of all traffic by itself" in done.stdout + done.stderr
     first, second = outcome["transfers"]["digits-wide/1"]["eu"], outcome["transfers"]["digits-wide/2"]["eu"]
     assert first["bytes_total"] > 64 * MIB
     if not deltas_installed():

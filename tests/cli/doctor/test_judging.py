@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.cli.doctor.checks import Check, Result, exit_code
 from modelcast.cli.doctor.clocks import judge_clock
-from modelcast.cli.doctor.kafka import judge_places, judge_release, rights_of
+from modelcast.cli.doctor.kafka import judge_groups, judge_places, judge_release, rights_of
 from modelcast.cli.doctor.machine import Folder, Room, judge_lock, judge_open_files, judge_room
 from modelcast.cli.doctor.redis import judge_eviction
 from modelcast.cli.doctor.regions import Contents, judge_buckets, judge_contents, judge_names, place_of
@@ -187,3 +187,11 @@ def test_the_exit_code_is_the_gravest_of_all() -> None:
     assert code(Result.ok, Result.warning, Result.skipped) == 0
     assert code(Result.ok, Result.unreachable) == 6
     assert code(Result.unreachable, Result.error) == 1
+
+
+def test_a_program_that_keeps_an_agent_out_of_its_group_is_named_with_what_to_do() -> None:
+    (check,) = judge_groups({"modelcast-region-eu": "rdkafka at 10.0.0.7 (assignor range)"})
+    assert (check.result, check.subject) == (Result.error, "kafka: group modelcast-region-eu")
+    assert "rdkafka at 10.0.0.7" in check.detail
+    assert "end it" in check.hint
+    assert judge_groups({}) == []

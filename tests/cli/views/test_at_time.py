@@ -58,9 +58,9 @@ def archived(origin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> MemoryStor
     log = ModelLog("fraud", entry.registry_id)
     origin.put(keys.log_entry("fraud", 1), stated(log, entry).body)
     archive = PartitionArchive(origin, partition_of("fraud"), entry.registry_id, "topic")
-    archive.begin(0, 3)
+    archive.begin(0, 4)
     for offset, (at, confirmed, status, version) in enumerate(
-        ((0, 0, "OK", 1), (600, 598, "OK", 2), (1200, 1190, "SILENT", 2))
+        ((-60, 0, "FAILED", None), (0, 0, "OK", 1), (600, 598, "OK", 2), (1200, 1190, "SILENT", 2))
     ):
         confirmed_us = BEGIN_US + confirmed * SECOND if confirmed else 0
         archive.take(
@@ -74,8 +74,8 @@ def archived(origin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> MemoryStor
                 confirmed_us,
                 version,
                 "",
-                version,
-                3,
+                version or 0,
+                3 if version else 0,
                 3,
             ),
         )
@@ -91,6 +91,7 @@ def archived(origin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> MemoryStor
 @pytest.mark.parametrize(
     ("at", "says"),
     [
+        ("2026-11-30T01:59:30Z", ("no one version (0 of 3 pods serve the aspired version)",)),
         ("2026-11-30T02:05:00Z", ("CONFIRMED", " 1 ")),
         ("2026-11-30T02:09:59Z", ("BETWEEN", "1 or 2", "it changed between")),
         ("2026-11-30T02:30:00Z", ("UNKNOWN", "2, when last heard", "the region was silent from")),

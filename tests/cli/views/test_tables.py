@@ -268,3 +268,7 @@ def test_what_was_served_when_last_reported_is_as_old_as_it_is_now() -> None:
     assert "served 7 when last reported, 5.0 s ago" in shown(*tables.notes(state(silent)), columns=200)[0]
     later = tables.notes(state(silent), NOW_US + 900 * SECOND)
     assert "served 7 when last reported, 15 min ago" in shown(*later, columns=200)[0]
+    unread = replace(silent, silent=False, unread=True, read_at_us=NOW_US - 1080 * SECOND)
+    assert "served 7 when its pods were last read back, 18 min ago" in "".join(
+        shown(*tables.notes(state(unread)), columns=200)
+    )

@@ -50,6 +50,18 @@ class Conformance(LosingConformance):
         await self.until_ready(http, second, True)
         await driver.aclose()
 
+    async def test_a_server_that_starts_from_files_that_were_changed_is_loaded_anew(
+        self, rig: ServerRig, companion: PodProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        rig.kill()
+        changed = [path for path in (rig.repository / "adder").rglob("*") if path.is_file() and path.parts[-2] == "1"]
+        for path in changed:
+            path.write_bytes(path.read_bytes().replace(b"1", b"9"))
+        rig.start()
+        await self.until_reads(driver, 1)
+        await self.is_served(1, rig, driver)
+
     async def test_two_companions_never_share_a_repository(
         self, rig: ServerRig, companion: PodProcess, tmp_path: Path
     ) -> None:

@@ -50,3 +50,9 @@ def test_a_repository_that_can_not_be_written_is_named(tmp_path: Path) -> None:
 def test_every_kind_that_the_command_line_names_has_an_engine(kind: ServerKind, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--server|--repository|--webhook"):
         make_engine(ServerSettings(kind), lambda: FolderArtifacts(tmp_path))
+
+
+@pytest.mark.parametrize("gap", [True, False])
+def test_a_server_of_which_nothing_is_known_has_the_gap_that_its_user_says(gap: bool, tmp_path: Path) -> None:
+    settings = ServerSettings("folder", repository=tmp_path / "r", gap=gap)
+    assert make_engine(settings, lambda: FolderArtifacts(tmp_path)).capabilities.gapless is not gap

@@ -132,7 +132,24 @@ def test_pruning_keeps_what_it_is_told_and_what_is_no_version(repository: ModelR
         repository.place("fraud", VersionLayout(number, LAYOUT.places), artifact, threading.Event())
     repository.write("fraud", "settings.json", b"{}")
     repository.prune("fraud", {"6", "7", ""})
-    assert sorted(p.name for p in (repository.root / "fraud").iterdir()) == ["6", "7", "settings.json"]
+    kept = sorted(p.name for p in (repository.root / "fraud").iterdir())
+    assert kept == [".placed-6", ".placed-7", "6", "7", "settings.json"]
+
+
+def test_files_that_were_changed_are_told_from_those_that_were_placed(
+    repository: ModelRepository, artifact: Path
+) -> None:
+    assert not repository.untouched("fraud", "7"), "nothing was placed"
+    folder = repository.place("fraud", LAYOUT, artifact, threading.Event())
+    (folder / "__pycache__").mkdir()  # what a server adds is its own
+    assert repository.untouched("fraud", LAYOUT.folder)
+    file = folder / LAYOUT.places[0].path
+    file.write_bytes(bytes(reversed(file.read_bytes())))
+    assert not repository.untouched("fraud", LAYOUT.folder)
+    repository.place("fraud", LAYOUT, artifact, threading.Event())
+    assert repository.untouched("fraud", LAYOUT.folder)
+    file.unlink()
+    assert not repository.untouched("fraud", LAYOUT.folder)
 
 
 def test_a_link_moves_by_one_rename(repository: ModelRepository, artifact: Path) -> None:

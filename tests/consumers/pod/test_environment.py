@@ -53,6 +53,17 @@ class OutOfMemoryError(RuntimeError):
         ("HTTPError: 418 Client Error: I'm a teapot", "server_failed"),
         ("HTTPSConnectionPool(host='hub'): Max retries exceeded", "server_failed"),
         ("[Errno 113] to 10.0.0.1", "server_failed"),
+        ("OSError: We couldn't connect to 'https://hub' to load this file", "server_failed"),
+        ("OSError: You are trying to access a gated repo.", "server_failed"),
+        ("EndpointConnectionError: Could not connect to the endpoint URL", "server_failed"),
+        ("NoCredentialsError: Unable to locate credentials", "server_failed"),
+        ("ClientError: An error occurred (AccessDenied) when calling the GetObject operation", "server_failed"),
+        ("RuntimeError: Found no NVIDIA driver on your system.", "unsupported"),
+        ("RuntimeError: No HIP GPUs are available", "unsupported"),
+        ("Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False", "unsupported"),
+        ("importlib.metadata.PackageNotFoundError: No package metadata was found for x", "unsupported"),
+        ("model type `qwen9` but Transformers does not recognize this architecture", "unsupported"),
+        ("Error Code 6: engine plan file is not compatible with this version of TensorRT", "unsupported"),
     ],
 )
 def test_what_lies_outside_the_version_is_told_from_it(message: str, code: str) -> None:

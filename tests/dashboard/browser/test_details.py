@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
+from modelcast.dashboard.view.candidates import SeenRollout
 from modelcast.dashboard.view.disks import SAMPLE_SECONDS, SAMPLES_MIN
 from modelcast.dashboard.view.overview import Worker
+from modelcast.schemas.traffic.reports import RolloutRegion, RolloutState
 from tests.dashboard import overviews
 from tests.dashboard.browser.conftest import Shown, beat
-from tests.dashboard.makers import SECOND
+from tests.dashboard.makers import REGISTRY, SECOND
 from tests.dashboard.pasts import past
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -53,4 +55,41 @@ def test_a_region_tells_what_its_link_its_disk_and_its_clock_do(shown: Shown, lo
     page.get_by_text("its clock is").wait_for()
     page.get_by_label("takeovers").get_by_text("churn").wait_for()
     keep(page, "region-details")
+    page.close()
+
+
+def candidate(phase: str, cut: str = "", why: str = "") -> NewsBatch:
+    """What a controller reports of ranker/43, which was tried in eu-west and stands by in us-west."""
+    now_us = time.time_ns() // 1000
+    regions = (
+        RolloutRegion("eu-west", 0, 1000, 0 if cut else 1000, not cut, 3, 2, 4500, 500, now_us, cut),
+        RolloutRegion("us-west", -1, 0, 0, True, 3, 0, 0, 0, now_us),
+    )
+    said = RolloutState(
+        REGISTRY, "ranker", "9", 9, phase, "canary", 43, 42, now_us, waves=2, step=1, steps=4, regions=regions,
+        verdict="undecided", control_requests=4500, candidate_requests=500, why=why, next="25 % in 3 min",
+    )  # fmt: skip
+    return NewsBatch("kafka", Reach.LIVE, rollouts=(SeenRollout(said, now_us),))
+
+
+def test_a_model_tells_how_its_candidate_stands_until_the_rollout_is_over(shown: Shown, look: Look, keep: Keep) -> None:
+    shown.say(overviews.everything())
+    shown.take(candidate("RUNNING", why="waits for evidence"))
+    page = look("/models/ranker", width=360, dark=True)
+    section = page.get_by_label("candidate", exact=True)
+    section.get_by_role("heading", name="Candidate 43").wait_for()
+    told = section.inner_text()
+    assert "its canary rollout against 42 is running, wave 1 of 2, step 2 of 4: undecided after 500 requests" in told
+    assert "now: waits for evidence" in told
+    assert "then: 25 % in 3 min" in told
+    granted = section.get_by_role("row").filter(has_text="eu-west").inner_text()
+    assert all(part in granted for part in ("10 %", "500 of 5,000 requests", "2/3")), granted
+    assert "standby" in section.get_by_role("row").filter(has_text="us-west").inner_text()
+    shown.take(candidate("RUNNING", cut="<img src=x onerror=alert(1)> 3 x the errors"))
+    section.get_by_text("cut off: <img src=x onerror=alert(1)> 3 x the errors").wait_for()
+    keep(page, "model-candidate-360-dark")
+    shown.take(candidate("ABORTED", why="harmful in eu-west"))
+    section.get_by_text("is aborted").wait_for()
+    assert (section.get_by_role("table").count(), "harmful in eu-west" in section.inner_text()) == (0, True)
+    section.get_by_text("modelcast rollout explain ranker").wait_for()
     page.close()

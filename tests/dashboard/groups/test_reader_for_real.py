@@ -26,6 +26,7 @@ class Groups:
         admin = make_admin(settings)
         new = NewTopic(self.topic, 2, 1, config={"message.timestamp.type": "LogAppendTime", **config})
         admin.create_topics([new])[self.topic].result(30)
+        until(lambda: admin.list_topics(self.topic, timeout=10).topics[self.topic].error is None, "the topic is there")
         self.producer: Producer = make_producer(settings)
         self.reader = GroupReader(settings)
 

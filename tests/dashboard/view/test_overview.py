@@ -1,5 +1,7 @@
 """What news and the clock change in what is shown."""
 
+import random
+
 from modelcast.dashboard.view.overview import Overview
 from modelcast.schemas.states import State
 from modelcast.schemas.statuses import Limits, Status
@@ -9,6 +11,28 @@ from tests.dashboard.makers import NOW, REGISTRY, SECOND, fetching, row, state
 
 def overview() -> Overview:
     return Overview(Limits())
+
+
+def test_what_is_counted_of_each_region_is_what_its_pairs_say_whatever_came_and_went() -> None:
+    rng, shown, now_us = random.Random(7), overview(), NOW
+    kinds = [{}, {"silent": True}, {"left_out": "placement"}, {"silent": True, "left_out": "unexpected"}]
+    for _ in range(400):
+        now_us += rng.randrange(0, 90) * SECOND
+        model = f"model-{rng.randrange(4)}"
+        if rng.random() < 0.15:
+            shown.drop(model)
+        elif rng.random() < 0.2:
+            shown.tick(now_us)
+        else:
+            places = rng.sample(["eu", "us", "ap", "sa", "af"], rng.randrange(0, 6))
+            rows = [row(place, **rng.choice(kinds), read_at_us=now_us) for place in places]
+            shown.take(state(model, rows, updated_at_us=now_us), now_us, now_us, "kafka")
+        pairs = list(shown.pairs())
+        assert shown.regions == sorted({pair.row.region for pair in pairs})
+        for region in ("eu", "us", "ap", "sa", "af"):
+            here = [pair for pair in pairs if pair.row.region == region]
+            assert shown.counted_in(region) == sum(pair.counted for pair in here)
+            assert shown.silent(region) is any(pair.row.silent for pair in here)
 
 
 def statuses(shown: Overview, model: str = "fraud") -> dict[str, Status]:

@@ -147,9 +147,30 @@ def test_why_a_pod_fails_is_told_where_its_region_gives_no_reason() -> None:
     pod = PodReport("eu-0", PodState.FAILED, error="unsupported: needs model.onnx")
     failed = fetching("eu", 90, state=State.FAILED, rollover="0 of 2 pods; eu-0 failed", pods=(pod,))
     (line,), _ = shown(state("fraud", [failed, row("us")]))
-    assert line.reason == "unsupported: needs model.onnx"
+    assert line.reason == "eu-0: unsupported: needs model.onnx"
     (told,), _ = shown(state("fraud", [replace(failed, error="the region's own"), row("us")]))
     assert told.reason == "the region's own"
+
+
+def test_what_hangs_is_told_instead_of_a_rollout_that_is_on_its_way() -> None:
+    pod = PodReport("eu-1", PodState.UNREACHABLE, error="it did not answer in 5 s")
+    hung = fetching("eu", 20, state=State.LOADING, pods_serving=1, pods=(pod,))
+    _, said = shown(state("fraud", [hung, row("us")]))
+    assert said.sentence == "fraud is behind in 1 of 2 regions: eu-1: it did not answer in 5 s."
+    _, said = shown(state("fraud", [hung, fetching("us", 10)]))
+    assert said.sentence == "fraud is rolling out in 2 of 2 regions."
+
+
+def test_a_region_that_reports_and_whose_pods_were_not_read_back_is_not_told_to_be_unheard() -> None:
+    unread = row("eu", unread=True, served_version=None, pods_serving=0, read_at_us=NOW - 1080 * SECOND)
+    (line,), said = shown(state("fraud", [unread]))
+    assert said.status is Status.SILENT
+    assert said.sentence == "The pods of eu were not read back for 10 min."
+    assert (line.reason, line.command) == ("its pods were not read back since", "modelcast get pods")
+    _, said = shown(state("fraud", [unread, row("us", silent=True, served_version=None)]))
+    assert said.sentence == "2 of 2 regions have not reported or read back pods in time."
+    _, said = shown(state("fraud", [row("us", silent=True, served_version=None)]))
+    assert said.sentence == "us has not reported in time."
 
 
 def test_one_tracker_of_several_that_stands_still_is_told_and_is_no_verdict() -> None:

@@ -188,4 +188,6 @@ async def test_nobody_sends_a_dead_letter_back_who_may_not_and_bad_requests_say_
         answer = await client.post(path, json=body, headers=known)
         assert answer.status == 400
         assert what in (await answer.json())["error"]
-    assert (await client.post(path.replace("7", "-7"), json={"expected_replays": 0}, headers=known)).status == 404
+    for offset in ("-7", "0" * 20 + "9" * 5000):
+        asked = await client.post(path.replace("7", offset), json={"expected_replays": 0}, headers=known)
+        assert asked.status == 404

@@ -149,6 +149,8 @@ async def test_pods_are_named_as_missing_while_redis_is_away(board: Dashboard, s
         ("/api/v1/models?limit=1001", 400, "limit"),
         ("/api/v1/models?limit=-1", 400, "limit"),
         ("/api/v1/models?limit=x", 400, "limit"),
+        ("/api/v1/models?limit=0000000019999999", 400, "limit"),
+        ("/api/v1/models?limit=000000001" + "1" * 5000, 400, "limit"),
         ("/api/v1/models?after=!!", 400, "after"),
         ("/api/v1/models?after=WzEsW11d", 400, "after"),
         ("/api/v1/models?sort=age", 400, "worst, name"),

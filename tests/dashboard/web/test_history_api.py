@@ -1,4 +1,4 @@
-"""The past over the API: lanes, a moment, a difference; from the origin store alone, with what is wrong named."""
+"""The past over the API: timelines, a moment, a difference; from the origin store alone, with what is wrong named."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -30,14 +30,14 @@ async def asked(client: Client, path: str, status: int = 200) -> dict:  # type: 
     return body
 
 
-async def test_a_span_has_a_lane_for_each_region_and_the_publications(
+async def test_a_span_has_a_timeline_for_each_region_and_the_publications(
     serve: Serve, board: Dashboard, now_us: int
 ) -> None:
     client = await serve(board)
     found = await asked(client, f"models/{MODEL}/history?from={now_us - 6 * HOUR_US}&to={now_us}")
-    assert [lane["region"] for lane in found["lanes"]] == sorted(REGIONS)
-    lane = next(lane for lane in found["lanes"] if lane["region"] == REGIONS[1])
-    told = [(p["certainty"], p["version"], p["after"], p["why"]) for p in lane["pieces"]]
+    assert [row["region"] for row in found["timelines"]] == sorted(REGIONS)
+    row = next(row for row in found["timelines"] if row["region"] == REGIONS[1])
+    told = [(p["certainty"], p["version"], p["after"], p["why"]) for p in row["intervals"]]
     assert [each for each, _ in groupby(told)] == [
         ("UNKNOWN", None, None, "nothing was recorded before"),
         ("CONFIRMED", 1, None, ""),
@@ -51,8 +51,8 @@ async def test_a_span_has_a_lane_for_each_region_and_the_publications(
         ("CONFIRMED", 3, None, ""),
         ("UNKNOWN", 3, None, "it is not recorded yet"),
     ]
-    assert lane["pieces"][0]["from_us"] == now_us - 6 * HOUR_US
-    assert lane["pieces"][-1]["to_us"] == now_us
+    assert row["intervals"][0]["from_us"] == now_us - 6 * HOUR_US
+    assert row["intervals"][-1]["to_us"] == now_us
     assert found["through_us"] < now_us
 
 
@@ -93,6 +93,7 @@ async def test_two_versions_are_compared(serve: Serve, board: Dashboard, now_us:
         (f"models/{MODEL}/generations/x", 400, "generation"),
         ("at", 400, "model"),
         (f"at?model={MODEL}&time=12:61", 400, "time"),
+        (f"at?model={MODEL}&time=2999-01-01", 400, "time"),
         (f"at?model={MODEL}&region=E%20U", 400, ""),
     ],
 )

@@ -10,6 +10,8 @@ from aiohttp.test_utils import TestClient
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.web import waiting
+from modelcast.schemas.records import PodReport
+from modelcast.schemas.states import PodState, State
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.web.conftest import said
 from tests.dashboard.web.test_events import frame
@@ -63,6 +65,13 @@ async def test_a_refusal_and_what_superseded_it_end_it(board: Dashboard, serve: 
     newer = row("eu", aspired_version=9, aspired_generation=12)
     said(board, now_state("fraud", [newer], head_generation=12))
     assert (await frame(await client.get(WAIT, params={"generation": "8"})))["event"] == "superseded"
+
+
+async def test_a_format_that_no_pod_can_load_ends_it(board: Dashboard, serve: Serve) -> None:
+    pod = PodReport("p", PodState.FAILED, error="unsupported: needs model.onnx")
+    said(board, now_state("fraud", [fetching("eu", 9, state=State.FAILED, pods=(pod,))]))
+    client = await serve(board)
+    assert (await frame(await client.get(WAIT)))["event"] == "unsupported"
 
 
 async def test_what_is_old_decides_nothing_and_says_its_age(board: Dashboard, serve: Serve) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from modelcast.cli.demo.offered import Offered
 from modelcast.deltas.publish.reports import DeltaOffer
-from modelcast.producers.publish.publication import Publication
+from modelcast.producers.publication import Publication
 
 MIB = 1024 * 1024
 MADE = DeltaOffer(1, 1, MIB, 68 * MIB, 68.0, 1.0)

@@ -2,12 +2,12 @@
 
 import asyncio
 
-import faust
 import pytest
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from modelcast.infra.kafka.client import make_admin
 from modelcast.infra.kafka.faust_app import make_app, run_app
+from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS
 
@@ -20,7 +20,7 @@ async def test_the_changelogs_of_tables_can_be_used_before_the_app_joins_its_gro
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka, timeout_seconds=20))
     admin, stop, found = make_admin(settings), asyncio.Event(), {}
 
-    def build() -> faust.App:
+    def build() -> PositionedApp:
         app = make_app(settings, "tester")
         app.Table("rows", key_type=bytes, value_type=bytes, extra_topic_configs={"segment.ms": "600000"})
 

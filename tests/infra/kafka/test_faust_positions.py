@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-import faust
 import pytest
 
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.kafka.faust_app import BYTES, make_app, run_app
+from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, TopicSpec
 from tests.support.lanes import often
@@ -57,7 +57,7 @@ class Reader:
             self.producer.produce(self.rows, key=str(partition).encode(), value=b"row", partition=partition)
         assert self.producer.flush(20) == 0
 
-    def build(self) -> faust.App:
+    def build(self) -> PositionedApp:
         app = make_app(self.settings, self.name)
         table: Any = app.Table("rows", key_type=bytes, value_type=bytes, on_changelog_event=slowly)
 

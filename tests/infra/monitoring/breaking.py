@@ -10,22 +10,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 from modelcast.infra.local.layout import ORIGIN_BUCKET, Daemon
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
 from modelcast.infra.local.servers.s3 import client_for
+from modelcast.infra.local.service import DaemonService
 from modelcast.schemas.keys import REGISTRY_ID
 from modelcast.schemas.topics import Topic
 from tests.infra.monitoring.conftest import Scraped
 from tests.support.processes.command_line import INPUT, CommandLine
 from tests.support.processes.services import ForkedService
+from tests.support.waiting import until
 
 STRANGER = """
 import sys
 from confluent_kafka import Consumer
 servers, group, topic = sys.argv[1:]
-consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False})
+consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False,
+                     "session.timeout.ms": 6000})
 consumer.subscribe([topic], on_assign=lambda *_: print("has partitions", flush=True))
 while True:
     consumer.poll(0.5)
@@ -104,7 +108,10 @@ def with_the_bucket_of(scraped: Scraped, region: str) -> Iterator[None]:
 
 @contextmanager
 def reading_as(scraped: Scraped, region: str) -> Iterator[None]:
-    """Another program reads in the name of a region's group when its agent starts: Kafka has the agent read nothing."""
+    """Another program reads in the name of a region's group when its agent starts: Kafka has the agent read nothing.
+
+    The agent says so, and reads by itself some time after the other has gone.
+    """
     agent = scraped.daemon(f"region-{region}")
     agent.child.stop()
     log = scraped.stack.directory / "logs" / f"stranger-{region}.log"
@@ -114,10 +121,21 @@ def reading_as(scraped: Scraped, region: str) -> Iterator[None]:
     try:
         stranger.wait_until(lambda: "has partitions" in log.read_text(), what="a member of the group", seconds_max=60)
         agent.restart()
+        until(lambda: "InconsistentGroupProtocolError" in readiness(agent), lambda: readiness(agent), 60)
         yield
     finally:
         stranger.kill()
-        agent.restart()
+
+
+def readiness(service: DaemonService) -> str:
+    """What a daemon's readiness probe answers."""
+    try:
+        with urllib.request.urlopen(f"{service.daemon.url}/readyz", timeout=5) as answer:
+            return str(answer.read().decode())
+    except HTTPError as error:
+        return error.read().decode()
+    except OSError as error:
+        return str(error)
 
 
 @contextmanager

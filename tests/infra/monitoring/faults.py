@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-CUT = ("CandidateCut",)
+CUT = ("CandidateCut", "RolloutEnded")
 """A candidate of a rollout that answers nonsense."""
 AT_ONCE = ("FleetUnseen", "VersionRefused", "RolloverStopped", "Alarm", "DeadLetters", "PodsMissing")
 """Bytes and models that are bad, a fleet's file that is missing, noise, a pod that stands still."""

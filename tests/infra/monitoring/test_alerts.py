@@ -46,6 +46,7 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     "VersionRefused": [('modelcast_model_regions_refused{model="fraud"}', "3x60")],
     "RolloverStopped": [('modelcast_rollover_stopped{model="fraud"}', "1x60")],
     "CandidateCut": [('modelcast_candidate_cut_timestamp_seconds{model="fraud",region="eu"}', "_x20 300x40")],
+    "RolloutEnded": [('modelcast_rollout_ended_timestamp_seconds{model="fraud",entry="abort"}', "_x20 300x40")],
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
     "ConsumerStopped": [('modelcast_consumer_status{group="modelcast-region-eu",status="STALL"}', "1x60")],
     "ConsumerLag": [('modelcast_consumer_lag_seconds{group="modelcast-tracker",topic="model-acks"}', "70+15x60")],
@@ -223,7 +224,9 @@ def fires(rule: dict[str, Any], interval: str = "15s") -> dict[str, Any]:
     name = rule["alert"]
     series = FIRING[name]
     samples = max(int(number) for _, values in series for number in re.findall(r"x(\d+)", values))
-    minutes = {"HeldLong": 10_200, "DeadLetters": 12, "CandidateCut": 12}.get(name, samples * 15 // 60 - 1)
+    minutes = {"HeldLong": 10_200, "DeadLetters": 12, "CandidateCut": 12, "RolloutEnded": 12}.get(
+        name, samples * 15 // 60 - 1
+    )
     # ALERTS carries what fires, whatever its text: the text is for people.
     return {
         "name": name,

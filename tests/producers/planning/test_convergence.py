@@ -7,8 +7,8 @@ import pytest
 
 from modelcast.producers.planning.convergence import convergence_of, lateness
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.states import State
+from modelcast.schemas.records import PodReport, RegionState, VersionState
+from modelcast.schemas.states import PodState, State
 
 SERVING = RegionState(
     region="eu",
@@ -179,6 +179,31 @@ def test_one_region_may_be_named_as_it_is() -> None:
 
 @pytest.mark.parametrize("level", ["most", None, 1, np.array(["all", "one"])])
 def test_a_level_that_there_is_not_is_named_with_those_that_there_are(level: object) -> None:
-    with pytest.raises(UsageError, match="bad level") as caught:
+    with pytest.raises(UsageError, match=r"bad level .*: it is one of all, quorum, one"):
         convergence_of(state(eu=SERVING), 7, level)  # type: ignore[arg-type]
-    assert "all, quorum, one" in caught.value.hint
+
+
+UNSUPPORTED = replace(
+    FETCHING,
+    state=State.FAILED,
+    pods=(PodReport("p", PodState.FAILED, error="unsupported: needs model.onnx"), PodReport("q", PodState.PENDING)),
+)
+
+
+def test_a_status_that_says_it_already_is_not_followed_by_the_same_word() -> None:
+    assert convergence_of(state(eu=UNSUPPORTED), 7).laggards == ("eu: FAILED, 0 of 2 pods serve it",)
+
+
+def test_where_no_missing_region_has_a_pod_for_it_waiting_is_in_vain() -> None:
+    assert convergence_of(state(eu=UNSUPPORTED, us=SERVING), 7).unsupported == ("eu: unsupported: needs model.onnx",)
+    full = replace(UNSUPPORTED, pods=(), error="p: unsupported: needs model.onnx")
+    assert convergence_of(state(eu=full), 7).unsupported
+    for other in (
+        replace(FETCHING, error="unsupported: by the one before"),
+        replace(UNSUPPORTED, aspired_version=8),
+        replace(UNSUPPORTED, pods_serving=1),
+        replace(UNSUPPORTED, pods=(*UNSUPPORTED.pods, PodReport("r", PodState.FAILED, error="no_memory: 4 GiB"))),
+    ):
+        assert convergence_of(state(eu=other), 7).unsupported == ()
+    assert convergence_of(state(eu=UNSUPPORTED, us=FETCHING), 7).unsupported == ()
+    assert convergence_of(state(eu=UNSUPPORTED), 7, regions=["eu", "ap"]).unsupported == ()

@@ -6,11 +6,11 @@ The arrays of the bench do the counting; some rollouts are judged by the origina
 import numpy as np
 import pytest
 
-from modelcast.schemas.evidence.gates import Plan
+from modelcast.schemas.evidence.gates import AnalysisPlan
 from tests.bench.gating.rules import Ends, agrees, naive, ours, windows
 from tests.bench.gating.traffic import BAD, HEALTHY, PROFILES, TRAFFIC, Candidate, Runs, Traffic, simulate
 
-PLAN = Plan()
+PLAN = AnalysisPlan()
 MODERATE, SPARSE, BUSY = TRAFFIC
 TOLERATED = Candidate("on the border of harm", errors=1.5)
 EXCLUDED = Candidate("on the border of harmlessness", errors=2.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, AnalysisPlan
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.verdict import fold_counts, verdict
 from tests.bench.gating.rules import mann_whitney_high
@@ -28,7 +28,7 @@ def kayenta_says_high(series: Series) -> bool:
 
 
 def we_say(series: Series, *, times: int = 1) -> Kind:
-    plan = Plan(gates=(ERRORS,))
+    plan = AnalysisPlan(gates=(ERRORS,))
     counts = [
         Counts(minute, "all", Arm(1000, int(control)), Arm(1000, int(candidate)))
         for minute, (candidate, control) in enumerate(zip(*series, strict=True))
@@ -66,13 +66,13 @@ def test_another_shape_without_slower_answers_is_no_harm() -> None:
         Arm(15, 0, *(sum(value > threshold * limit for value in values) for limit in (1.0, 1.2, 1.5)))
         for values in (control, experiment)
     ]
-    plan = Plan(gates=(LATENCY,))
+    plan = AnalysisPlan(gates=(LATENCY,))
     assert verdict(fold_counts([Counts(0, "all", *arms)], plan), plan).kind is Kind.UNDECIDED
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5])
 def test_no_traffic_is_never_a_failed_check(share: float) -> None:
     """flagger#1035, argo-rollouts#1905."""
-    plan = Plan()
+    plan = AnalysisPlan()
     silent = [Counts(at, "all", Arm(), Arm(), round(share * 10_000)) for at in range(600)]
     assert verdict(fold_counts(silent, plan), plan).kind is Kind.UNDECIDED

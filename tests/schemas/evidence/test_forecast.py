@@ -6,11 +6,11 @@ import pytest
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.evidence.counts import Arm, Counts
 from modelcast.schemas.evidence.forecast import Forecast, forecast, sentence
-from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, AnalysisPlan, Gate, Measure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.verdict import add_counts, empty, verdict
 
-ERRORS_ONLY = Plan(gates=(ERRORS,))
+ERRORS_ONLY = AnalysisPlan(gates=(ERRORS,))
 
 
 def seconds_until(kind: Kind, found: Forecast, ratio: float, rng: np.random.Generator, slice_seconds: float) -> float:
@@ -66,7 +66,7 @@ def test_a_control_without_errors_is_judged_by_the_budget() -> None:
     found = forecast(200, 0, 0.1)
     assert found.harmless.median_seconds is not None
     assert "shows" not in sentence(found)
-    strict = Plan(gates=(Gate(Measure.ERRORS, 1.5, 2.0),))
+    strict = AnalysisPlan(gates=(Gate(Measure.ERRORS, 1.5, 2.0),))
     assert forecast(200, 0, 0.1, plan=strict).harmless.median_seconds is None
 
 
@@ -93,4 +93,4 @@ def test_numbers_that_make_no_sense_are_refused(rates: tuple[float, float, float
 
 def test_a_plan_without_an_errors_gate_is_refused() -> None:
     with pytest.raises(UsageError, match="errors gate"):
-        forecast(200, 0.005, 0.1, plan=Plan(gates=(LATENCY,)))
+        forecast(200, 0.005, 0.1, plan=AnalysisPlan(gates=(LATENCY,)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modelcast.schemas.errors import DecodeError, UsageError
-from modelcast.schemas.evidence.gates import OutcomeGate, Plan
+from modelcast.schemas.evidence.gates import AnalysisPlan, OutcomeGate
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.means import MICRO, Moments
 from modelcast.schemas.evidence.outcomes import OutcomeTotals, judge_outcome
@@ -58,14 +58,14 @@ def test_a_verdict_looked_at_all_the_time_is_seldom_wrong_about_a_candidate_on_t
 
 
 def test_a_plan_with_outcomes_promotes_nobody_without_them_and_aborts_by_them() -> None:
-    plan = Plan(outcomes=(CTR,))
+    plan = AnalysisPlan(outcomes=(CTR,))
     assert verdict(empty(plan), plan).outcomes[0].kind is Kind.UNDECIDED
     found = verdict(empty(plan), plan, [OutcomeTotals("ctr", yes(10_000, 100_000), yes(8_000, 100_000))])
     assert (found.kind, found.measure) == (Kind.HARMFUL, "outcome:ctr")
 
 
 def test_outcomes_are_kept_with_the_evidence_and_give_the_same_verdict_again() -> None:
-    plan = Plan(outcomes=(CTR, OutcomeGate("sales", planned=7)))
+    plan = AnalysisPlan(outcomes=(CTR, OutcomeGate("sales", planned=7)))
     totals = (OutcomeTotals("ctr", yes(10_000, 100_000), yes(8_000, 100_000)),)
     kept = Evidence(plan, (), totals)
     read = decode_evidence(encode_evidence(kept))
@@ -78,7 +78,7 @@ def test_rows_that_are_none_are_refused(row: object) -> None:
     import json
     import zlib
 
-    document = json.loads(zlib.decompress(encode_evidence(Evidence(Plan(), ()))))
+    document = json.loads(zlib.decompress(encode_evidence(Evidence(AnalysisPlan(), ()))))
     with pytest.raises(DecodeError):
         decode_evidence(zlib.compress(json.dumps({**document, "outcomes": [row]}).encode()))
 
@@ -93,4 +93,4 @@ def test_a_gate_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None
 
 def test_a_plan_has_each_outcome_once() -> None:
     with pytest.raises(UsageError, match="each outcome once"):
-        Plan(outcomes=(CTR, CTR))
+        AnalysisPlan(outcomes=(CTR, CTR))

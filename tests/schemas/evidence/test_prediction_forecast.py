@@ -5,7 +5,7 @@ from statistics import median
 
 import pytest
 
-from modelcast.schemas.evidence.gates import Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import AnalysisPlan, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.prediction_forecast import forecast_predictions, prediction_sentence
 from modelcast.schemas.evidence.predictions import Predictions, PredictionSums, judge_predictions
 from modelcast.schemas.evidence.verdict import harm_needed
@@ -13,8 +13,8 @@ from modelcast.schemas.evidence.verdict import harm_needed
 EMPTY, CONSTANT, SCORES, DRIFT, DIFFER = PredictionMeasure
 
 
-def plan_of(measure: PredictionMeasure) -> Plan:
-    return Plan(predictions=(PredictionGate(measure, 0.1, 0.3, (1,) if measure is DRIFT else ()),))
+def plan_of(measure: PredictionMeasure) -> AnalysisPlan:
+    return AnalysisPlan(predictions=(PredictionGate(measure, 0.1, 0.3, (1,) if measure is DRIFT else ()),))
 
 
 @pytest.mark.parametrize(("more", "harmful"), [(0.3, True), (0.0, False)])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.schemas.errors import ContentError, UsageError
-from modelcast.schemas.evidence.gates import SCORE_BINS, SCORE_EDGES, Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import SCORE_BINS, SCORE_EDGES, AnalysisPlan, PredictionGate, PredictionMeasure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.predictions import Predictions, PredictionSums, judge_predictions, score_bin
 from modelcast.schemas.evidence.replay import Evidence, decode_evidence, encode_evidence, replayed
@@ -17,8 +17,10 @@ from modelcast.schemas.evidence.verdict import GateVerdict, empty, harm_needed, 
 EMPTY, CONSTANT, SCORES, DRIFT, DIFFER = PredictionMeasure
 
 
-def plan_of(*measures: PredictionMeasure, reference: tuple[int, ...] = ()) -> Plan:
-    return Plan(predictions=tuple(PredictionGate(m, 0.1, 0.2, reference if m is DRIFT else ()) for m in measures))
+def plan_of(*measures: PredictionMeasure, reference: tuple[int, ...] = ()) -> AnalysisPlan:
+    return AnalysisPlan(
+        predictions=tuple(PredictionGate(m, 0.1, 0.2, reference if m is DRIFT else ()) for m in measures)
+    )
 
 
 def scores_of(chance: random.Random, count: int, mean: float) -> tuple[int, ...]:
@@ -28,12 +30,14 @@ def scores_of(chance: random.Random, count: int, mean: float) -> tuple[int, ...]
     return tuple(found)
 
 
-def judged(plan: Plan, sums: PredictionSums) -> GateVerdict:
+def judged(plan: AnalysisPlan, sums: PredictionSums) -> GateVerdict:
     (found,) = verdict(empty(plan), plan, predictions=sums).gates[len(plan.gates) :]
     return found
 
 
-def seconds_until(plan: Plan, shift: float, seed: int, *, share: int = 5, seconds: int = 1200) -> tuple[Kind, int]:
+def seconds_until(
+    plan: AnalysisPlan, shift: float, seed: int, *, share: int = 5, seconds: int = 1200
+) -> tuple[Kind, int]:
     """Of 40 answers a second, ``share`` of them the candidate's, whose scores are drawn from a distribution that moves
     with the time of day for both."""
     chance, sums = random.Random(seed), PredictionSums()
@@ -134,7 +138,7 @@ def test_intervals_may_come_in_any_order_and_are_replayed_to_the_last_bit(
 
 
 def test_gates_share_alpha_and_all_must_be_harmless() -> None:
-    plain, more = Plan(), plan_of(EMPTY, SCORES)
+    plain, more = AnalysisPlan(), plan_of(EMPTY, SCORES)
     assert harm_needed(more) == pytest.approx(harm_needed(plain) + math.log(2))
     found = verdict(empty(more), more, predictions=PredictionSums())
     assert [str(gate.measure) for gate in found.gates] == ["errors", "latency", "empty", "scores"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelcast.schemas.errors import DecodeError
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, AnalysisPlan, Gate, Measure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.replay import Evidence, decode_evidence, encode_evidence, replayed
 from modelcast.schemas.evidence.verdict import fold_counts, verdict
@@ -24,7 +24,7 @@ def evidence(seconds: int = 200) -> Evidence:
         return Arm(requests, sum(chance.random() < rate for _ in range(requests)), slow, slow // 2, slow // 3)
 
     return Evidence(
-        Plan(),
+        AnalysisPlan(),
         tuple(
             Counts(1_700_000_000 + at, chance.choice(["eu", "us"]), arm(180, 0.005), arm(20, 0.02), 1000)
             for at in range(seconds)
@@ -60,9 +60,11 @@ def test_a_round_trip_changes_nothing() -> None:
     st.lists(st.tuples(st.integers(0, 10**10), st.text(max_size=3), st.none() | st.integers(0, 10_000)), max_size=5),
 )
 def test_any_evidence_makes_the_round_trip(
-    limit: float, budget: float, rows: list[tuple[int, str, int | None]]
+    limit: float, acceptable_rate: float, rows: list[tuple[int, str, int | None]]
 ) -> None:
-    plan = Plan(gates=(LATENCY, Gate(Measure.ERRORS, limit, limit + 0.1, budget)), alpha_harmful=limit / 100)
+    plan = AnalysisPlan(
+        gates=(LATENCY, Gate(Measure.ERRORS, limit, limit + 0.1, acceptable_rate)), alpha_harmful=limit / 100
+    )
     counts = tuple(Counts(at, name, Arm(at, at // 2), Arm(9, 3, 2, 1), share) for at, name, share in rows)
     assert decode_evidence(encode_evidence(Evidence(plan, counts))) == Evidence(plan, counts)
 
@@ -111,6 +113,6 @@ def test_an_unknown_format_names_itself() -> None:
 
 
 def test_the_plan_travels_with_the_evidence() -> None:
-    plan = Plan(gates=(Gate(Measure.ERRORS, 1.0, 3.0),), alpha_harmless=0.05)
+    plan = AnalysisPlan(gates=(Gate(Measure.ERRORS, 1.0, 3.0),), alpha_harmless=0.05)
     assert decode_evidence(encode_evidence(Evidence(plan, ()))).plan == plan
     assert ERRORS not in plan.gates

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.evidence.counts import REQUESTS_MAX, Arm, Counts
-from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, AnalysisPlan, Gate, Measure
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.verdict import Verdict, add_counts, empty, fold_counts, verdict
 
-PLAN = Plan()
-ERRORS_ONLY = Plan(gates=(ERRORS,))
+PLAN = AnalysisPlan()
+ERRORS_ONLY = AnalysisPlan(gates=(ERRORS,))
 
 
-def judged(*counts: Counts, plan: Plan = PLAN) -> Verdict:
+def judged(*counts: Counts, plan: AnalysisPlan = PLAN) -> Verdict:
     return verdict(fold_counts(counts, plan), plan)
 
 
@@ -67,7 +67,7 @@ def test_a_control_without_errors_can_be_compared_with() -> None:
 def test_errors_within_the_budget_are_no_harm_even_if_the_control_has_none() -> None:
     calm = [second((10_000, 0), (10_000, 1 if at % 5 == 0 else 0), at=at) for at in range(150)]  # 0.002 %
     assert judged(*calm, plan=ERRORS_ONLY).kind is Kind.HARMLESS
-    strict = Plan(gates=(Gate(Measure.ERRORS, 1.5, 2.0),))
+    strict = AnalysisPlan(gates=(Gate(Measure.ERRORS, 1.5, 2.0),))
     assert judged(*calm, plan=strict).kind is Kind.HARMFUL
 
 
@@ -76,7 +76,7 @@ def test_a_burst_that_hits_both_alike_says_nothing_bad() -> None:
 
 
 def test_slower_answers_are_harmful_and_equally_slow_ones_harmless() -> None:
-    plan = Plan(gates=(LATENCY,))
+    plan = AnalysisPlan(gates=(LATENCY,))
     slower = Counts(0, "eu", Arm(5000, 0, 50, 20, 5), Arm(5000, 0, 200, 150, 60))
     same = Counts(0, "eu", Arm(5000, 0, 50, 20, 5), Arm(5000, 0, 50, 20, 5))
     assert judged(slower, plan=plan).kind is Kind.HARMFUL
@@ -176,12 +176,12 @@ def test_impossible_seconds_and_shares_are_refused(at: int, share: int | None) -
         lambda: Gate(Measure.ERRORS, 2.5, 2.0),
         lambda: Gate(Measure.ERRORS, 1.0, 1.0),
         lambda: Gate(Measure.ERRORS, 1.5, float("nan")),
-        lambda: Gate(Measure.ERRORS, 1.5, 2.0, budget=0.9),
-        lambda: Gate(Measure.LATENCY, 1.2, 1.5, budget=0.1),
-        lambda: Plan(gates=()),
-        lambda: Plan(gates=(ERRORS, ERRORS)),
-        lambda: Plan(alpha_harmful=0),
-        lambda: Plan(sample_ratio_tolerance=0.5),
+        lambda: Gate(Measure.ERRORS, 1.5, 2.0, acceptable_rate=0.9),
+        lambda: Gate(Measure.LATENCY, 1.2, 1.5, acceptable_rate=0.1),
+        lambda: AnalysisPlan(gates=()),
+        lambda: AnalysisPlan(gates=(ERRORS, ERRORS)),
+        lambda: AnalysisPlan(alpha_harmful=0),
+        lambda: AnalysisPlan(sample_ratio_tolerance=0.5),
     ],
 )
 def test_plans_that_make_no_sense_are_refused(make: object) -> None:

@@ -11,6 +11,7 @@ from modelcast.schemas.errors import DecodeError, UsageError
 from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Measure, PredictionGate, PredictionMeasure
 from modelcast.schemas.traffic.request_key import KeySource, RequestKey
 from modelcast.schemas.traffic.steps_and_gates import (
+    BANDIT,
     BLUE_GREEN,
     CANARY,
     GRADUAL,
@@ -20,11 +21,8 @@ from modelcast.schemas.traffic.steps_and_gates import (
     Strategy,
     decode_plan,
     encode_plan,
-    gate_of,
-    is_prediction_gate,
-    plan_steps_of,
-    prediction_gate_of,
 )
+from modelcast.schemas.traffic.written_plans import gate_of, is_prediction_gate, plan_steps_of, prediction_gate_of
 
 
 def test_the_usual_canary_is_1_10_50_100_per_cent_at_errors_1_5_and_p99_1_2() -> None:
@@ -143,7 +141,7 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(fields: dict[str, object])
         {"steps": [{"share": 1}]},
         {"steps": [{"share": "1", "seconds": 1, "proof": False}]},
         {"gates": {}},
-        {"gates": {"gates": [{"measure": "luck", "harmful": 1.5, "harmless": 2, "budget": 0}]}},
+        {"gates": {"gates": [{"measure": "luck", "harmful": 1.5, "harmless": 2, "acceptable_rate": 0}]}},
         {"waves": [["eu", 1]]},
         {"waves": "eu"},
         {"deadline_seconds": float("inf")},
@@ -185,3 +183,13 @@ def test_only_blue_green_switches_at_an_instant_and_in_all_regions() -> None:
         with pytest.raises(UsageError) as caught:
             wrong()
         assert why in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("steps", ["1,95@15m", "50@15m", "100@15m", "95@5s", "95@0s"])
+def test_a_bandit_has_one_step_that_leaves_a_floor_and_lasts(steps: str) -> None:
+    assert (BANDIT.floor, BANDIT.gates.outcomes[0].name) == (500, "reward")
+    assert decode_plan(encode_plan(BANDIT)) == BANDIT
+    with pytest.raises(UsageError, match="bandit"):
+        replace(BANDIT, steps=plan_steps_of(steps, seconds=900))
+    with pytest.raises(UsageError, match="without an outcome"):
+        replace(BANDIT, gates=replace(BANDIT.gates, outcomes=()))

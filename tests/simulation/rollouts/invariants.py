@@ -1,10 +1,12 @@
 """What must hold in every simulated rollout at every second, and what must have come of it at the end."""
 
+from modelcast.agents.rollout.decider.batches import bandit_share
 from modelcast.schemas.evidence.kinds import Kind
 from modelcast.schemas.evidence.replay import decode_evidence, encode_verdict, replayed
 from modelcast.schemas.records import CommandKind, ModelCommand
 from modelcast.schemas.traffic.grant import RolloutPhase
-from tests.simulation.rollouts.world import PLAN, World
+from modelcast.schemas.traffic.steps_and_gates import Strategy
+from tests.simulation.rollouts.world import World
 
 SETTLE_SECONDS = 8
 RISING = {CommandKind.ROLLOUT_STEP, CommandKind.ROLLOUT_PROMOTE}
@@ -95,9 +97,18 @@ class Invariants:
             raise Broken("E: users are drawn anew within a rollout")
         newest = world.store.log.rollout
         stops = newest is None or newest.id != rollout or not newest.active or bool(self._cut_heard)
-        if share < self._shares.get(rollout, 0) and not stops and not world.harmful:
+        if world.plan.strategy is Strategy.BANDIT:
+            self._shares_come_from_batches(world, share, stops=stops)
+        elif share < self._shares.get(rollout, 0) and not stops and not world.harmful:
             raise Broken(f"E: the share falls from {self._shares[rollout]} to {share} without a reason")
         self._shares[rollout] = share
+
+    def _shares_come_from_batches(self, world: World, share: int, *, stops: bool) -> None:
+        """A bandit's share is what the batches of the controller that put it give, or less by what the log grants."""
+        known = [each.state.gathered for each in world.controllers if each.state.gathered is not None]
+        given = {bandit_share(each, world.plan) for each in known} | {0, world.plan.floor}
+        if not stops and share not in given:
+            raise Broken(f"G: a share of {share}, which no batches give: {sorted(given)}")
 
     def _shares_rise_on_evidence(self, world: World, at: int, who: str, entry: ModelCommand) -> None:
         log = world.store.log
@@ -115,7 +126,7 @@ class Invariants:
         if missing:
             raise Broken(f"B: {who} goes on at {at}, and {missing} never had the step before in force")
         since = self._in_force_at.get(before, at)
-        if at - since < PLAN.steps[0].seconds - 1:
+        if at - since < world.plan.steps[0].seconds - 1:
             raise Broken(f"B: {who} goes on {at - since} s after the step before was in force")
 
     def _the_way_back_is_there(self, world: World, who: str) -> None:

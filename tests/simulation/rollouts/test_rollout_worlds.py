@@ -12,11 +12,12 @@ import pytest
 from modelcast.agents.rollout.decider import facts, gathering, outlook, step
 from modelcast.agents.rollout.decider import tables as rollout_tables
 from modelcast.schemas.evidence.predictions import Predictions, PredictionSums
+from modelcast.schemas.evidence.replay import Evidence
 from modelcast.schemas.traffic import table as tables
 from modelcast.schemas.traffic.grant import ACTIVE, RolloutPhase, TrafficGrant
 from modelcast.schemas.traffic.reports import PodCounts
 from tests.simulation.rollouts.invariants import Broken, Invariants
-from tests.simulation.rollouts.world import World
+from tests.simulation.rollouts.world import BANDIT_PLAN, World
 from tests.support.lanes import often
 
 HEALTHY, HARMFUL = 0.02, 0.12
@@ -67,6 +68,32 @@ def test_a_candidate_that_answers_everything_alike_is_out_whatever_fails_on_the_
 @pytest.mark.parametrize("seed", range(SEEDS // 2))
 def test_what_a_region_cuts_off_for_reasons_of_its_own_is_out_everywhere(seed: int) -> None:
     simulate(2_000 + seed, error_rate=HEALTHY, cuts_at=30)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 2))
+@pytest.mark.parametrize(("means", "low", "high"), [((0.3, 0.5), 8_000, 9_000), ((0.4, 0.38), 1_000, 9_000)])
+def test_a_bandit_follows_what_its_outcomes_say_whatever_fails_on_the_way(
+    seed: int, means: tuple[float, float], low: int, high: int
+) -> None:
+    """Among faults shares fall now and then, as with a controller that was lost; in the quiet half they settle."""
+    world, invariants = World(4_000 + seed, plan=BANDIT_PLAN, outcomes={7: means[0], 8: means[1]}), Invariants()
+    shares: list[int] = []
+
+    def look(world: World) -> None:
+        invariants.look(world)
+        shares.extend(pod.share() for region in world.regions for pod in region.pods if world.now > 60)
+
+    world.run(look)
+    rollout = world.store.log.rollout
+    assert rollout is not None and rollout.active, world.notes[-20:]
+    assert {share for share in shares if share} <= set(range(1_000, 9_001)), "never below the floor while it is loaded"
+    assert low <= max(shares[-4:]) <= high, world.notes[-20:]
+
+
+def test_a_bandit_whose_candidate_harms_is_out() -> None:
+    world, invariants = World(1, plan=BANDIT_PLAN, outcomes={7: 0.3, 8: 0.5}, error_rate=HARMFUL), Invariants()
+    world.run(invariants.look)
+    invariants.end(world, harmful=True)
 
 
 # --- mutants ----------------------------------------------------------------------------------------------------
@@ -165,9 +192,9 @@ def _f_twice(patch: pytest.MonkeyPatch) -> None:
     """Who takes over counts again what was counted: it does not ask up to when."""
     restore = gathering.gathered_before
 
-    def forgetful(blank: gathering.Gathered, rows: object, *others: object) -> gathering.Gathered:
-        found = restore(blank, rows, *others)  # type: ignore[arg-type]
-        return replace(found, evidence=gathering.fold_counts([*rows, *rows], blank.plan))  # type: ignore[misc]
+    def forgetful(blank: gathering.Gathered, evidence: Evidence) -> gathering.Gathered:
+        found = restore(blank, evidence)
+        return replace(found, evidence=gathering.fold_counts([*evidence.counts, *evidence.counts], blank.plan))
 
     patch.setattr(step, "gathered_before", forgetful)
     patch.setattr(step, "SAVE_SECONDS", 2.0)
@@ -268,3 +295,9 @@ def test_a_mutant_breaks_an_invariant(
             if letter in found:
                 return
     pytest.fail(f"{mutant.__doc__} Nothing of {letter} was broken in {MUTANT_SEEDS} worlds, only {sorted(set(found))}")
+
+
+def test_a_bandit_that_goes_by_other_shares_than_its_batches_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout_tables, "bandit_share", lambda gathered, plan: 7_777)
+    with pytest.raises(Broken, match="G: a share of 7777"):
+        World(1, plan=BANDIT_PLAN, outcomes={7: 0.3, 8: 0.5}).run(Invariants().look)

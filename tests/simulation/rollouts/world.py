@@ -5,7 +5,7 @@ does not answer, or did what it does not admit. The decider is the production on
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,9 +14,10 @@ from modelcast.agents.rollout.decider import entries, facts
 from modelcast.agents.rollout.decider import step as deciding
 from modelcast.agents.rollout.decider.progress import RolloutProgress, decode_progress
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.evidence.gates import ERRORS, Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import ERRORS, AnalysisPlan, OutcomeGate, PredictionGate, PredictionMeasure
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, Entry
+from modelcast.schemas.traffic.outcomes import ObservedOutcome
 from modelcast.schemas.traffic.steps_and_gates import PlanStep, RolloutPlan, Strategy
 from modelcast.schemas.traffic.table import TrafficTable
 from tests.schemas.traffic.makers import EMPTY_LOG, digest_of_version, published, rollout_start
@@ -26,9 +27,15 @@ from tests.support.records.folding import stated
 PLAN = RolloutPlan(
     Strategy.CANARY,
     (PlanStep(100, 4), PlanStep(1_000, 4), PlanStep(5_000, 4, proof=True), PlanStep(10_000, 4)),
-    gates=Plan((ERRORS,), predictions=(PredictionGate(PredictionMeasure.CONSTANT, 0.1, 0.2),)),
+    gates=AnalysisPlan((ERRORS,), predictions=(PredictionGate(PredictionMeasure.CONSTANT, 0.1, 0.2),)),
     deadline_seconds=600.0,
     waves=(("eu",), ("us",)),
+)
+BANDIT_PLAN = RolloutPlan(
+    Strategy.BANDIT,
+    (PlanStep(9_000, 10),),
+    gates=AnalysisPlan((ERRORS,), outcomes=(OutcomeGate("ctr", tolerated=0.5),)),
+    deadline_seconds=600.0,
 )
 DIGESTS = {version: digest_of_version(version) for version in (7, 8, 9)}
 WALL_US = 1_000_000_000_000
@@ -70,7 +77,10 @@ class World:
         seconds: int = 240,
         cuts_at: int | None = None,
         constant: bool = False,
+        plan: RolloutPlan = PLAN,
+        outcomes: Mapping[int, float] | None = None,
     ) -> None:
+        self.plan, self.outcomes = plan, outcomes or {}
         self.seed, self.rng, self.faults = seed, random.Random(seed), faults
         self.error_rates = {7: 0.02, 8: error_rate, 9: 0.02}
         numbers = np.random.default_rng(seed)
@@ -104,7 +114,7 @@ class World:
         for second in range(1, self.seconds + 1):
             self.now = second
             if self.now == 3:
-                self.write(replace(rollout_start(self.store.log.head + 1, 8, PLAN), requested_at_us=self.wall_us))
+                self.write(replace(rollout_start(self.store.log.head + 1, 8, self.plan), requested_at_us=self.wall_us))
             self._troubles()
             for region in self.regions:
                 self._live(region)
@@ -160,6 +170,7 @@ class World:
                 total = self.served.setdefault((region.name, pod.name), {}).setdefault(version, [0, 0])
                 total[0] += requests
                 total[1] += errors
+                self._observe(version, requests)
         if not self.unlucky(0.1):
             region.learn(self.store.log, self.store.table)
         region.act(self.now, [pod for pod in region.pods if not self.unlucky(0.1)])
@@ -172,6 +183,17 @@ class World:
             region.watch(self.now, report)
             self._post(facts.CountsHeard(report))
         self._post(facts.ReadingHeard(region.reading(self.now)), self.now)
+
+    def _observe(self, version: int, requests: int) -> None:
+        """A part of what users did about these answers comes; all controllers hear of it, or none."""
+        if version not in self.outcomes or self.unlucky(0.1):
+            return
+        for _ in range(min(requests, 10)):
+            self._events += 1
+            value = float(self.rng.random() < self.outcomes[version])
+            outcome = ObservedOutcome("fraud", "ctr", value, self.wall_us, f"o{self._events}", version)
+            for controller in list(self.controllers):
+                self.tell(controller, facts.OutcomeHeard(outcome))
 
     def _post(self, event: facts.CountsHeard | facts.ReadingHeard, sent: int = 0) -> None:
         copies = 0 if self.unlucky(0.1) else 2 if self.unlucky(0.1) else 1

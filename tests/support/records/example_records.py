@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 import modelcast.schemas.codec as codec
+from modelcast.schemas.avro.any_record import Record
 from modelcast.schemas.avro.record_shapes import from_plain, to_plain
 from modelcast.schemas.avro.schema_book import RECORD_CLASSES, schema_files
-from modelcast.schemas.records import Record
 
 TODAYS_FILES = {file.name: file for file in schema_files()}.values()
 FOLDER = Path(codec.__file__).parent / "avro" / "examples"

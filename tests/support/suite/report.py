@@ -33,6 +33,7 @@ class Report:
     failed: list[str] = field(default_factory=list)
     second_try: list[str] = field(default_factory=list)
     slowest_seconds: dict[str, float] = field(default_factory=dict)
+    too_slow_seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -58,6 +59,7 @@ class Report:
         for each in _tests(stats, "passed", "failed", "error", ""):  # "": setting up and tearing down
             seconds[each.nodeid] += each.duration
         self.slowest_seconds = {name: round(took, 1) for name, took in seconds.most_common(SLOWEST_KEPT)}
+        self.too_slow_seconds |= {name: round(took, 1) for name, took in too_slow(stats).items()}
 
 
 @contextmanager
@@ -72,9 +74,12 @@ def amended(path: Path) -> Iterator[Report]:
 
 
 def told(report: Report) -> list[str]:
-    """What a person reads last: how many passed, and by name what failed and what passed only the second time."""
+    """What a person reads last: how many passed, and by name what failed, took too long, or passed the second time."""
     lines = [f"{report.passed} tests passed, {len(report.failed)} failed"]
     lines += [f"failed: {name}" for name in report.failed]
+    lines += [
+        f"took {seconds:.0f} s, over {ALONE_SECONDS_MAX:.0f}: {n}" for n, seconds in report.too_slow_seconds.items()
+    ]
     if report.second_try:
         lines.append(f"passed only on the second try: {len(report.second_try)}")
     return lines + list(report.second_try)

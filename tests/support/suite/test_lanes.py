@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from tests.support.servers.shared_servers import ServerOwner, ask
-from tests.support.suite.report import Report, too_slow
+from tests.support.suite.report import Report, told, too_slow
 from tests.support.suite.scheduling import FIRST, SPREAD, TOGETHER, rank, scope_of
 
 ROOT = Path(__file__).parents[3]
@@ -109,6 +109,7 @@ def test_what_takes_more_than_a_minute_is_named_in_the_last_lines_and_fails_noth
     assert "took more than 60 s: 1" in heading
     assert named.startswith("61 s ")
     assert named.endswith("::test_that_takes_long")
+    assert any(line.startswith("took 61 s, over 60: ") for line in told(Report.read(tmp_path / "report.json")))
     assert "2 passed" in last
 
 

@@ -1,4 +1,4 @@
-"""Settings, metrics, command line and map use one vocabulary, and none of its retired words."""
+"""Settings, metrics, command line, plans and map use one vocabulary, and none of its retired words."""
 
 import re
 from collections.abc import Iterator
@@ -11,6 +11,8 @@ import yaml
 from modelcast.cli.main import app
 from modelcast.dashboard.web.openapi import document
 from modelcast.infra.settings import Settings
+from modelcast.schemas.evidence.gates import AnalysisPlan, OutcomeGate, PredictionGate, PredictionMeasure
+from modelcast.schemas.traffic.steps_and_gates import PlanStep, RolloutPlan, Strategy, encode_plan
 from tests.support.suite.vocabulary import (
     LABELS,
     ONE_THING,
@@ -45,6 +47,14 @@ def answered(document: Any) -> Iterator[str]:
         yield from schema.get("properties", ())
 
 
+def planned() -> Iterator[str]:
+    """Every field of a rollout's plan."""
+    predictions = (PredictionGate(PredictionMeasure.EMPTY, 0.1, 0.2),)
+    gates = AnalysisPlan(outcomes=(OutcomeGate("ctr"),), predictions=predictions)
+    plan = RolloutPlan(Strategy.CANARY, (PlanStep(10_000, 60),), gates=gates)
+    yield from re.findall(r'"(\w+)":', encode_plan(plan))
+
+
 def alert_names() -> Iterator[str]:
     for file in ("alerts.yml", "rules.yml"):
         for group in yaml.safe_load((ROOT / "infra/monitoring" / file).read_text())["groups"]:
@@ -61,6 +71,7 @@ def test_the_readers_find_what_they_look_for() -> None:
     assert {"dashboard.late_seconds", "regions.fleet", "publish.deltas"} <= set(settings_keys(Settings))
     assert {"publish", "--reason", "dead-letters"} <= set(typed(typer.main.get_command(app)))
     assert {"/api/v1/models", "status", "aspired_version"} <= set(answered(document()))
+    assert {"steps", "alpha_harmful", "tolerated", "acceptable_rate"} <= set(planned())
     assert len(glossary()) > 15
 
 
@@ -79,6 +90,7 @@ def test_every_label_of_a_metric_is_in_one_list() -> None:
         pytest.param(lambda: settings_keys(Settings), id="settings"),
         pytest.param(lambda: typed(typer.main.get_command(app)), id="command line"),
         pytest.param(lambda: answered(document()), id="API"),
+        pytest.param(planned, id="plans"),
         pytest.param(alert_names, id="alerts"),
     ],
 )
@@ -92,6 +104,11 @@ def test_a_word_names_one_thing(word: str) -> None:
     named = [(at, name) for at, name in declared_names() if word in parts_of(name)]
     assert named
     assert [(at, name) for at, name in named if not at.startswith(places)] == [], f"{word} is {thing}"
+
+
+@pytest.mark.parametrize("word", ONE_THING)
+def test_what_names_one_thing_is_in_the_glossary(word: str) -> None:
+    assert any(word in parts_of(each) for each in glossary())
 
 
 def test_the_map_has_few_words_of_our_own() -> None:

@@ -24,6 +24,7 @@ LABELS = {
     "outcome": "how it went",
     "reason": "a dead letter's reason",
     "kind": "a verb",
+    "entry": "what the rollout controller wrote into a log: an abort or a hold",
     "way": "how most bytes came",
     "step": "a step of a publication",
     "stage": "a stage of a load",
@@ -56,7 +57,6 @@ RETIRED = {
 }
 """Words that settings, metrics and the command line no longer use, and what they use instead."""
 ONE_THING = {
-    "road": ("the way of an update from publish() to version-state, accelerators apart", ("infra/ablation.py",)),
     "probe": (
         "what the tracker sends to every region and back; servers have health checks, a store is proved",
         (

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from modelcast.agents.region.decider.knowledge import NEVER
 from modelcast.agents.region.decider.rollover.pod_facts import Decision, Need, PodFacts
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 
 NAMES_SHOWN = 3
 

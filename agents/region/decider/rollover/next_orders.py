@@ -8,7 +8,7 @@ from modelcast.agents.region.decider.knowledge import NEVER, PodView, Rollover
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.rollover.decide import decide
 from modelcast.agents.region.decider.rollover.pod_facts import Decision, Need, PodFacts
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.region_memory import Halt
 

@@ -38,7 +38,7 @@ class Scene:
 
     def say(self, *rows: RegionState) -> None:
         said = state("ranker", rows)
-        self.records += self.generations.said(said, self.before, NOW)
+        self.records += self.generations.reported(said, self.before, NOW)
         self.before = said
 
     @property

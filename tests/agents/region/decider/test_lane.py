@@ -20,7 +20,7 @@ from modelcast.agents.region.decider.events_and_effects import (
     Unloaded,
 )
 from modelcast.agents.region.decider.lane import is_over
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.consumers.pod_clients.port import CANDIDATE, LoadOrder
 from modelcast.schemas.records import Activation, CommandKind
 from modelcast.schemas.region_memory import Memory

@@ -17,7 +17,7 @@ from modelcast.agents.region.decider.events_and_effects import (
     Save,
     Tick,
 )
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.agents.region.decider.snapshots import snapshot
 from modelcast.schemas.records import CommandKind, ModelAck
 from modelcast.schemas.region_memory import Halt, Memory

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from modelcast.agents.region.guard.judge import GuardEvidence
-from modelcast.schemas.evidence.gates import Plan, PredictionGate, PredictionMeasure
+from modelcast.schemas.evidence.gates import AnalysisPlan, PredictionGate, PredictionMeasure
 from modelcast.schemas.traffic.reports import PodCounts, VersionCounts
 from tests.agents.region.words import MODEL, REGION, REGISTRY, digest
 
@@ -35,7 +35,7 @@ def report(
 
 
 def fresh() -> GuardEvidence:
-    return GuardEvidence.of(Plan(), OLD, NEW).counted(report(0, (0, 0), (0, 0)))
+    return GuardEvidence.of(AnalysisPlan(), OLD, NEW).counted(report(0, (0, 0), (0, 0)))
 
 
 @pytest.mark.parametrize("controls", [1, 10, 99], ids=["half", "a tenth", "a hundredth"])
@@ -93,7 +93,7 @@ def test_a_restarted_pod_counts_from_zero_and_an_older_process_counts_no_more() 
 
 
 def test_what_was_counted_before_the_guard_looked_is_no_evidence() -> None:
-    evidence = GuardEvidence.of(Plan(), OLD, NEW).counted(report(7, (10_000, 0), (1_000, 1_000)))
+    evidence = GuardEvidence.of(AnalysisPlan(), OLD, NEW).counted(report(7, (10_000, 0), (1_000, 1_000)))
     assert evidence.state.candidate.requests == 0
     assert evidence.harm == ""
 
@@ -127,7 +127,7 @@ def test_a_candidate_that_answers_everything_alike_is_harmful_where_the_plan_ask
         return replace(counts, versions=versions)
 
     gates = (PredictionGate(PredictionMeasure.CONSTANT, 0.1, 0.2),)
-    told = GuardEvidence.of(Plan(predictions=gates), OLD, NEW).counted(report(0, (0, 0), (0, 0)))
+    told = GuardEvidence.of(AnalysisPlan(predictions=gates), OLD, NEW).counted(report(0, (0, 0), (0, 0)))
     untold = fresh()
     for n in range(1, 13):
         told, untold = told.counted(looked(n)), untold.counted(looked(n))

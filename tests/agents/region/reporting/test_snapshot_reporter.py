@@ -1,7 +1,9 @@
 """Snapshots on their way out: at once, together, again, and never lost."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from modelcast.agents.region.decider.events_and_effects import Fetched, Loaded, PodRead
 from modelcast.agents.region.reporting.snapshot_reporter import (
@@ -13,13 +15,16 @@ from modelcast.agents.region.reporting.snapshot_reporter import (
     RETRY_SECONDS,
     SnapshotReporter,
 )
+from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import Activation, ModelAck
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
+from tests.agents.region.scene import SOON, Scene
 from tests.agents.region.words import MODEL, Log, Region, digest, reading, serving
 from tests.support.virtual_time import in_virtual_time
+from tests.support.waiting import until_async
 
 
 class Mail:
@@ -179,6 +184,39 @@ async def test_an_unchanged_snapshot_is_repeated() -> None:
     assert [a.sequence for a in mail.sent] == list(range(1, len(mail.sent) + 1))
     reports.forget(MODEL)
     assert await after(100.0, mail) == []
+
+
+@in_virtual_time
+async def test_what_is_repeated_says_when_the_pods_were_read_last() -> None:
+    mail, region = Mail(), serving("a")
+    reports = reporter(mail, report_seconds=600.0)
+    tell(mail, reports, region)
+    for _ in range(150):  # twelve quiet minutes: each read-back says what was known
+        await asyncio.sleep(5.0)
+        region.now = asyncio.get_running_loop().time()
+        region.on(PodRead(reading("a", 1)))
+        reports.unchanged(MODEL, region.replica)
+    repeated = mail.sent[1:]
+    assert repeated
+    for ack in repeated:
+        assert ack.reported_at_us - ack.pods[0].read_at_us < 10_000_000
+    reports.forget(MODEL)
+
+
+async def test_pods_that_answer_as_before_are_reported_as_read_back_again() -> None:
+    scene, mail = Scene(Log().publish(1)), Mail()
+    reports = reporter(mail, report_seconds=0.5)
+    ports = replace(scene.world, reporter=reports)
+    scene.reconciler = Reconciler(MODEL, ports, scene.state, scene.book, SOON, scene.replaced.append)
+    try:
+        await scene.start()
+        await until_async(lambda: mail.sent[-1].state is State.SERVING, "it serves")
+        serves_at_us = time.time_ns() // 1000
+        newest = lambda: min(pod.read_at_us for pod in mail.sent[-1].pods)  # noqa: E731
+        await until_async(lambda: newest() > serves_at_us + 1_000_000, "both pods are reported as read since")
+    finally:
+        await scene.end()
+        reports.forget(MODEL)
 
 
 @in_virtual_time

@@ -23,7 +23,8 @@ def engine_of(kind: str, home: Path, **settings: str) -> Engine:
     webhook = home / "webhook.toml"
     webhook.write_text(WEBHOOK)
     server = "grpc://127.0.0.1:9" if kind == "triton" else "http://127.0.0.1:9"
-    known = ServerSettings(kind, server, home / "models", webhook=webhook, load_seconds_max=5.0, **settings)
+    told = {"webhook": {"webhook": webhook}, "folder": {}}.get(kind, {"server": server})
+    known = ServerSettings(kind, repository=home / "models", load_seconds_max=5.0, **told, **settings)  # type: ignore[arg-type]
     return make_engine(known, partial(FolderArtifacts, home / "cache"))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import signal
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.pod_clients.port import LoadFailed
+from modelcast.consumers.pod_clients.port import LoadFailed, PodUnreachable
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.asked import post, request
 from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.companion.conformance import Conformance
 from tests.consumers.companion.servers.server_process import PROGRAMS, ServerProcess, running
+from tests.consumers.engine_conformance import MakeCompanion
 from tests.consumers.pod.models import Artifact, order
+from tests.consumers.pod.pod_process import TOKEN
+from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(420)]
 
@@ -138,6 +142,24 @@ class TestSGLang(Conformance):
         await self.serves(1, rig, companion, driver)
         with pytest.raises(LoadFailed, match="serves its one model until it is stopped"):
             await driver.unload("adder", epoch=1, generation=2)
+
+    async def test_what_a_killed_companion_has_left_paused_answers_again(
+        self, rig: SGLangServer, companion: CompanionProcess, driver: V2Pod, make_companion: MakeCompanion
+    ) -> None:
+        for artifact in (rig.artifact(1), rig.slow(2)):
+            artifact.put(companion.cache)
+        await driver.load(order(rig.artifact(1), 1))
+        load = asyncio.create_task(driver.load(order(rig.slow(2), 2)))
+        await until_async(lambda: rig.says() is None, "it is paused")
+        companion.signal(signal.SIGKILL)
+        companion.wait()
+        with pytest.raises(PodUnreachable):
+            await load
+        second = make_companion()
+        again = V2Pod("companion-a", second.url, TOKEN)
+        await again.load(order(rig.artifact(1), 1, generation=3, epoch=2))
+        await until_async(lambda: rig.says() == 1, "it answers")
+        await again.aclose()
 
     async def test_a_second_model_is_unsupported(
         self, rig: SGLangServer, companion: CompanionProcess, driver: V2Pod

@@ -42,7 +42,8 @@ def engine_of(kind: str, url: str, home: Path, cache: Path) -> Engine:
     webhook = home / "webhook.toml"
     webhook.write_text(WEBHOOK.replace("URL", url).replace("seconds = 10", "seconds = 2"))
     server = f"grpc://{urlsplit(url).netloc}" if kind == "triton" else url
-    settings = ServerSettings(kind, server, home / "models", webhook=webhook, load_seconds_max=2.0)
+    told = {"webhook": webhook} if kind == "webhook" else {"server": server}
+    settings = ServerSettings(kind, repository=home / "models", load_seconds_max=2.0, **told)  # type: ignore[arg-type]
     return make_engine(settings, partial(FolderArtifacts, cache))
 
 

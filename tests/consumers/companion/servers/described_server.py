@@ -196,6 +196,8 @@ class SGLang:
         if (method, path) == ("GET", "/model_info"):
             return 200, {"model_path": "base", "is_generation": True, "weight_version": self.label}
         if path == "/generate":
+            if self.paused:  # the real one lets it wait
+                return 503, {}
             return (200, {"text": str(self.number)}) if self.number is not None else (404, {})
         if path == "/pause_generation":
             if body.get("mode") not in {"abort", "retract", "in_place"}:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from modelcast.agents.region.decider.rollover.pod_facts import Need, PodFacts
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.schemas.text.amounts import Amount
 
 NOW = 1000.0

@@ -3,7 +3,7 @@
 import pytest
 
 from modelcast.agents.region.decider.rollover.decide import decide
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.decider.rollover.fleets import NOW, fleet, policy
 

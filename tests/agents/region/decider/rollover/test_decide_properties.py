@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelcast.agents.region.decider.rollover.decide import decide
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.decider.rollover.world import PodActor, RolloverWorld
 

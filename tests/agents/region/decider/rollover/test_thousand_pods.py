@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 from modelcast.schemas.text.amounts import Amount
 from tests.bench.rollover import LOAD_SECONDS, POLICIES, predicted_seconds, rolled, zones_of
 

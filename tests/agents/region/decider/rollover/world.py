@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from modelcast.agents.region.decider.knowledge import NEVER
 from modelcast.agents.region.decider.rollover.decide import decide
 from modelcast.agents.region.decider.rollover.pod_facts import Decision, Need, PodFacts
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.rollover_policy import RolloverPolicy
 
 EVENTS_MAX = 100_000
 

@@ -9,13 +9,13 @@ from modelcast.schemas.history.timeline import Certainty, Recorded, regions_of_c
 from modelcast.schemas.records import ALL_OF_THEM, ModelUpdate, VersionChange
 from modelcast.schemas.statuses import Status
 
-PIECES_MAX = 400
-"""Of one lane; more can't be told apart on any screen."""
+INTERVALS_MAX = 400
+"""Of one region; more can't be told apart on any screen."""
 ARRIVED = frozenset({Status.OK.value, Status.HELD.value})
 
 
 @dataclass(frozen=True, slots=True)
-class LanePiece:
+class TimelineInterval:
     """From ``from_us`` to ``to_us`` (UTC microseconds) this was served, and so well it is known.
 
     ``after`` is what came next where it is between two reports; ``status`` the status; ``why`` why it is not known.
@@ -31,12 +31,12 @@ class LanePiece:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """One region. ``pieces_omitted``: the oldest are left out."""
+class RegionTimeline:
+    """One region. ``intervals_omitted``: the oldest are left out."""
 
     region: str
-    pieces: tuple[LanePiece, ...]
-    pieces_omitted: int = 0
+    intervals: tuple[TimelineInterval, ...]
+    intervals_omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class GenerationTimes:
     slowest: str
 
 
-def lanes(recorded: Recorded, from_us: int, to_us: int) -> tuple[Lane, ...]:
-    """One lane a region, by name."""
+def region_timelines(recorded: Recorded, from_us: int, to_us: int) -> tuple[RegionTimeline, ...]:
+    """One timeline a region, by name."""
     return tuple(
-        _lane(_only(recorded, region), region, from_us, to_us) for region in regions_of_changes(recorded.changes)
+        _timeline(_only(recorded, region), region, from_us, to_us) for region in regions_of_changes(recorded.changes)
     )
 
 
@@ -75,15 +75,15 @@ def _only(recorded: Recorded, region: str) -> Recorded:
     return replace(recorded, changes=tuple(c for c in recorded.changes if c.region in (region, ALL_OF_THEM)))
 
 
-def _lane(recorded: Recorded, region: str, from_us: int, to_us: int) -> Lane:
+def _timeline(recorded: Recorded, region: str, from_us: int, to_us: int) -> RegionTimeline:
     times = {from_us, to_us, recorded.through_us}
     for change in recorded.changes:
         times |= {change.changed_at_us, change.confirmed_at_us}
     edges = sorted(at for at in times if from_us <= at <= to_us)
-    pieces: list[LanePiece] = []
+    intervals: list[TimelineInterval] = []
     for begin, end in pairwise(edges):
         found = served_at(recorded, region, (begin + end) // 2)
-        piece = LanePiece(
+        interval = TimelineInterval(
             begin,
             end,
             found.certainty,
@@ -92,11 +92,11 @@ def _lane(recorded: Recorded, region: str, from_us: int, to_us: int) -> Lane:
             found.change.status if found.change else Status.NONE.value,
             found.why,
         )
-        if pieces and replace(pieces[-1], from_us=begin, to_us=end) == piece:
-            pieces[-1] = replace(pieces[-1], to_us=end)
+        if intervals and replace(intervals[-1], from_us=begin, to_us=end) == interval:
+            intervals[-1] = replace(intervals[-1], to_us=end)
         else:
-            pieces.append(piece)
-    return Lane(region, tuple(pieces[-PIECES_MAX:]), max(0, len(pieces) - PIECES_MAX))
+            intervals.append(interval)
+    return RegionTimeline(region, tuple(intervals[-INTERVALS_MAX:]), max(0, len(intervals) - INTERVALS_MAX))
 
 
 def generation_times(

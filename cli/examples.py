@@ -32,6 +32,7 @@ _OTHERS: Mapping[str, str] = MappingProxyType(
         "keys revoke": "modelcast keys revoke 3f1c9a --policy file:policy.pem --online file:online.pem",
         "keys floor": "modelcast keys floor fraud --policy file:policy.pem --online file:online.pem",
         "keys renew": "modelcast keys renew --policy file:policy.pem --online file:online.pem",
+        "keys rotate": "modelcast keys rotate --root file:root.pem --new-root file:root-2.pem",
         "keys list": "modelcast keys list",
         "run region": "modelcast run region eu",
         "run tracker": "modelcast run tracker",

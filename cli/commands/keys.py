@@ -78,7 +78,10 @@ def init(
 def grant(
     role: Annotated[str, typer.Argument(help="The role's name, as in training; one that is there is replaced.")],
     paths: Annotated[list[str], typer.Argument(help="What it may say, as in 'publish/fraud/*/*' 'command/*/*/eu'.")],
-    key: Annotated[list[str], typer.Option("--key", help="A key of the role: file:PATH, env:NAME; repeatable.")],
+    key: Annotated[
+        list[str],
+        typer.Option("--key", help="A key of the role: file:PATH (its public part will do), env:NAME; repeatable."),
+    ],
     policy: PolicyOption,
     online: OnlineOption,
     threshold: Annotated[int, typer.Option(min=1, help="So many of its keys must sign.")] = 1,
@@ -96,7 +99,7 @@ def grant(
     from modelcast.schemas.trust.policy import TrustRole
 
     settings = load()
-    public = [signing_keys.public_key(signing_keys.open_key(uri, {}, _secret(settings))) for uri in key]
+    public = [signing_keys.public_of(uri, _secret(settings)) for uri in key]
     by_id: dict[str, SSlibKey] = {each.keyid: each for each in public}
     made = TrustRole(role, frozenset(by_id), threshold, tuple(_path(each) for each in paths), terminating)
     ids = ", ".join(each[:12] for each in by_id)
@@ -162,6 +165,44 @@ def renew(policy: PolicyOption, online: OnlineOption) -> None:
     _change(_ready(), policy, online, lambda targets: None)
 
 
+@keys.command()
+def rotate(
+    root: Annotated[list[str], typer.Option("--root", help="A key of today's root; repeatable, as many as it takes.")],
+    new_root: Annotated[
+        list[str] | None, typer.Option("--new-root", help="A key of the next root's; all of them. Else as it is.")
+    ] = None,
+    policy: Annotated[list[str] | None, typer.Option("--policy", help="A key of today's policy; repeatable.")] = None,
+    new_policy: Annotated[list[str] | None, typer.Option("--new-policy", help="As --new-root, of the policy.")] = None,
+    online: Annotated[list[str] | None, typer.Option("--online", help="Today's online key; repeatable.")] = None,
+    new_online: Annotated[
+        list[str] | None, typer.Option("--new-online", help="As --new-root, of what is newest.")
+    ] = None,
+    threshold: Annotated[
+        int | None, typer.Option(min=1, help="So many of the root's, and of the policy's, must sign from now on.")
+    ] = None,
+    yes: Yes = False,
+    output: Output = Format.table,
+) -> None:
+    """Write the next root: other keys for it, for the policy or for what is newest, or the same for two years more.
+
+    Nobody pins anything anew: who has pinned the first root follows. Where keys of the policy or the online key change,
+    the old ones sign along (--policy, --online), unless they are lost.
+    """
+    from modelcast.infra.stores.configured import origin_store
+    from modelcast.infra.trust.policy_changes import rotate as write_next
+    from modelcast.infra.trust.policy_files import PolicyKeys
+
+    settings = _ready()
+    today, after = (
+        PolicyKeys(*(_opened(settings, uris or []) for uris in each))
+        for each in ((root, policy, online), (new_root, new_policy, new_online))
+    )
+    pinned, store = _pinned(settings), origin_store(settings)
+    confirm(f"Write the next root into {store.name}?", yes=yes)
+    version = write_next(store, pinned, today, after, now=datetime.now(UTC), threshold=threshold)
+    emit({"version": version}, output, Text(f"root {version} is in force: what is pinned stays as it is"))
+
+
 @keys.command("list")
 def list_policy(output: Output = Format.table) -> None:
     """The policy: roles in the order in which they are asked, their keys, and when it expires."""
@@ -223,13 +264,22 @@ def _floors(settings: "Settings", models: list[str], *, believe: bool = False) -
 
 def _change(settings: "Settings", policy: list[str], online: list[str], edit: "Callable[[Targets], None]") -> None:
     from modelcast.infra.stores.configured import origin_store
-    from modelcast.infra.trust.policy_files import PolicyKeys, change
+    from modelcast.infra.trust.policy_changes import change
+    from modelcast.infra.trust.policy_files import PolicyKeys
 
-    signing_keys = _library()
-
-    def opened(uris: list[str]) -> "list[Signer]":
-        return [signing_keys.open_key(uri, {}, _secret(settings)) for uri in uris]
-
-    holders: PolicyKeys = PolicyKeys([], opened(policy), opened(online))
-    version = change(origin_store(settings), holders, edit, now=datetime.now(UTC))
+    holders = PolicyKeys([], _opened(settings, policy), _opened(settings, online))
+    version = change(origin_store(settings), _pinned(settings), holders, edit, now=datetime.now(UTC))
     say(f"policy {version} is in force: who pins the root reads it within 5 minutes, or when an entry needs it")
+
+
+def _opened(settings: "Settings", uris: list[str]) -> "list[Signer]":
+    signing_keys = _library()
+    return [signing_keys.open_key(uri, {}, _secret(settings)) for uri in uris]
+
+
+def _pinned(settings: "Settings") -> str:
+    """What is signed is first verified from it: else whoever writes to the store has his own policy signed."""
+    if not settings.trust.root:
+        hint = "set trust.root to what `modelcast keys init` said (MODELCAST_TRUST__ROOT)"
+        raise UsageError("no root of trust is pinned", hint=hint)
+    return settings.trust.root

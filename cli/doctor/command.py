@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from modelcast.cli.doctor.checks import Check, Unit
     from modelcast.infra.settings import Settings
 
-KINDS = ("machine", "kafka", "store", "logs", "regions", "redis", "pods")
+KINDS = ("machine", "kafka", "store", "logs", "regions", "redis", "pods", "trust")
 COLOURS = {"ok": "green", "warning": "yellow", "skipped": "dim"}
 """By result; all others are bold red."""
 
@@ -37,7 +37,7 @@ def doctor(
     ] = "",
     output: Output = Format.table,
 ) -> None:
-    """Check this machine, Kafka, the stores and logs, regions, Redis and the pods, and say how to mend what is wrong.
+    """Check this machine, Kafka, stores and logs, regions, Redis, pods and trust, and say how to mend what is wrong.
 
     Everything is looked at side by side and changes nothing; what hangs is given up after a while and named.
     Exit code 0: all is well (warnings allowed); 1: something is wrong; 6: something can't be reached.
@@ -62,7 +62,7 @@ def doctor(
 
 def _kinds() -> "dict[str, Callable[[Settings, str], list[Unit]]]":
     """What makes the units of each of ``KINDS``."""
-    from modelcast.cli.doctor import kafka, logs, machine, pods, redis, regions, stores
+    from modelcast.cli.doctor import kafka, logs, machine, pods, redis, regions, stores, trust
 
     return {
         "machine": machine.units,
@@ -72,6 +72,7 @@ def _kinds() -> "dict[str, Callable[[Settings, str], list[Unit]]]":
         "regions": lambda settings, _: regions.units(settings),
         "redis": lambda settings, _: redis.units(settings),
         "pods": lambda settings, _: pods.units(settings),
+        "trust": lambda settings, _: trust.units(settings),
     }
 
 

@@ -47,6 +47,11 @@ ANNOUNCEMENTS = Counter(
     "modelcast_announcements", "Log entries announced on Kafka, by announcer: publisher, tracker.", ("by", "outcome")
 )
 
+TRUST_EXPIRES = Gauge(
+    "modelcast_trust_expires_timestamp_seconds",
+    "When the first file of the policy of trust expires that was read last; 0: none is read.",
+)
+
 # --- rollout controller -------------------------------------------------------------------------------------
 
 ROLLOUT_ENDED_TIMESTAMP = Gauge(

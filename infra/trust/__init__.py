@@ -3,4 +3,4 @@
 The libraries take a while to import, so nothing here is imported where trust is not used.
 """
 
-__all__ = ["configured", "policy_files", "signing_keys"]
+__all__ = ["configured", "policy_changes", "policy_files", "signing_keys"]

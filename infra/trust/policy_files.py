@@ -4,13 +4,12 @@ They lie below ``trust/`` in the origin store. The root names the keys of the ot
 the policy; nothing is ever delegated to further files. Snapshot and timestamp bind them to one another and to a time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any
 
 from securesystemslib.signer import Signer, SSlibKey
-from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
@@ -26,14 +25,15 @@ from modelcast.schemas import keys
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.errors import ContentError, NotFound, Refused
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
-from modelcast.schemas.trust.policy import Floor, TrustPolicy, TrustRole, faults
+from modelcast.schemas.trust.policy import Floor, TrustPolicy, TrustRole
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
 FILE_SIZE_MAX = 5_000_000
+LEFT_BEHIND_MAX = 100
+"""So many changes in a row may have been cut off."""
 FLOORS = "x-modelcast-floors"
 """A field of the targets file, which TUF leaves to its users and signs with the rest."""
 EXPIRY_DAYS: Mapping[str, int] = {ROOT: 730, TARGETS: 365, SNAPSHOT: 365, TIMESTAMP: 365}
-_T = TypeVar("_T", Root, Targets, Snapshot, Timestamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def begin(store: ObjectStore, holders: PolicyKeys, *, now: datetime, threshold: 
         Refused: the store holds a root already, or there are fewer keys than the threshold.
     """
     roles = {ROOT: holders.root, TARGETS: holders.policy, SNAPSHOT: holders.online, TIMESTAMP: holders.online}
-    root = Root(version=1, expires=_expiry(ROOT, now), consistent_snapshot=True)
+    root = Root(version=1, expires=expiry(ROOT, now), consistent_snapshot=True)
     for role, signers in roles.items():
         needed = threshold if role in (ROOT, TARGETS) else 1
         if len({signer.public_key.keyid for signer in signers}) < needed:
@@ -81,32 +81,9 @@ def begin(store: ObjectStore, holders: PolicyKeys, *, now: datetime, threshold: 
     except PreconditionFailed:
         hint = "`modelcast keys grant` and `revoke` change its policy"
         raise Refused("the store holds a root already", subject=store.name, hint=hint) from None
-    targets = Targets(version=1, expires=_expiry(TARGETS, now), delegations=Delegations(keys={}, roles={}))
-    _put_policy(store, targets, holders, now=now, before=None)
+    targets = Targets(version=1, expires=expiry(TARGETS, now), delegations=Delegations(keys={}, roles={}))
+    put_policy(store, targets, holders, now=now, before=None)
     return body
-
-
-def change(store: ObjectStore, holders: PolicyKeys, edit: Callable[[Targets], None], *, now: datetime) -> int:
-    """Change the policy and bind it to today: ``edit`` changes the delegations that are in force.
-
-    Returns:
-        The new policy's version.
-
-    Raises:
-        Refused: somebody else changed it at the same moment, or what comes out may not be used.
-        NotFound: the store holds no policy.
-    """
-    timestamp = _read(store, "timestamp.json", Timestamp)
-    snapshot_version = timestamp.snapshot_meta.version
-    snapshot = _read(store, f"{snapshot_version}.snapshot.json", Snapshot)
-    before = snapshot.meta["targets.json"].version
-    targets = _read(store, f"{before}.targets.json", Targets)
-    edit(targets)
-    if wrong := faults(policy_of(targets)):
-        raise Refused(f"the policy would be of no use: {'; '.join(wrong)}", subject=store.name)
-    targets.version, targets.expires = before + 1, _expiry(TARGETS, now)
-    _put_policy(store, targets, holders, now=now, before=(snapshot, timestamp))
-    return targets.version
 
 
 def grant_role(targets: Targets, role: TrustRole, public: Mapping[str, SSlibKey]) -> None:
@@ -184,52 +161,64 @@ def _delegations(targets: Targets) -> Delegations:
     return targets.delegations
 
 
-def _put_policy(
+def put_policy(
     store: ObjectStore,
     targets: Targets,
     holders: PolicyKeys,
     *,
     now: datetime,
-    before: tuple[Snapshot, Timestamp] | None,
+    before: tuple[Snapshot, Timestamp, str] | None,
 ) -> None:
-    """The policy first, then what points to it: a reader sees the old one or the new one, whole."""
+    """Write the policy first, then what points to it: a reader sees the old one or the new one, whole.
+
+    A version that a change which was cut off has left behind is passed over. The timestamp decides who was first.
+
+    Args:
+        store: the origin.
+        targets: the policy; its version is raised to the first free one.
+        holders: keys of policy and online.
+        now: today.
+        before: what is in force, and the timestamp's ETag; None: nothing is.
+
+    Raises:
+        Refused: somebody else changed it meanwhile.
+    """
+    snapshot, timestamp, etag = before or (Snapshot(), Timestamp(), "")
+    if before:
+        snapshot.version, timestamp.version = snapshot.version + 1, timestamp.version + 1
+    for file, days in ((targets, TARGETS), (snapshot, SNAPSHOT), (timestamp, TIMESTAMP)):
+        file.expires = expiry(days, now)
     try:
-        name = f"{targets.version}.targets.json"
-        store.put(keys.trust_file(name), _signed(targets, holders.policy), if_absent=True)
-        snapshot, timestamp = before or (Snapshot(), Timestamp())
-        step = 1 if before else 0  # a new one has version 1
-        snapshot.version, snapshot.expires = snapshot.version + step, _expiry(SNAPSHOT, now)
+        _put_free(store, "targets", targets, holders.policy)
         snapshot.meta["targets.json"] = MetaFile(version=targets.version)
-        store.put(
-            keys.trust_file(f"{snapshot.version}.snapshot.json"), _signed(snapshot, holders.online), if_absent=True
-        )
+        _put_free(store, "snapshot", snapshot, holders.online)
+        timestamp.snapshot_meta = MetaFile(version=snapshot.version)
+        condition: dict[str, Any] = {"if_match": etag} if before else {"if_absent": True}
+        store.put(keys.trust_file("timestamp.json"), _signed(timestamp, holders.online), **condition)
     except PreconditionFailed:
         raise Refused("somebody else changed the policy meanwhile", subject=store.name, hint="say it again") from None
-    timestamp.version, timestamp.expires = timestamp.version + step, _expiry(TIMESTAMP, now)
-    timestamp.snapshot_meta = MetaFile(version=snapshot.version)
-    store.put(keys.trust_file("timestamp.json"), _signed(timestamp, holders.online))
 
 
-def _expiry(role: str, now: datetime) -> datetime:
+def _put_free(store: ObjectStore, name: str, signed: Targets | Snapshot, signers: Sequence[Signer]) -> None:
+    """Write a file under its version, or the first one above that is free. Raises ``PreconditionFailed``."""
+    last = signed.version + LEFT_BEHIND_MAX
+    while True:
+        try:
+            store.put(keys.trust_file(f"{signed.version}.{name}.json"), _signed(signed, signers), if_absent=True)
+            return
+        except PreconditionFailed:
+            if signed.version == last:
+                raise
+            signed.version += 1
+
+
+def expiry(role: str, now: datetime) -> datetime:
+    """When a file that is signed now expires."""
     return (now + timedelta(days=EXPIRY_DAYS[role])).replace(microsecond=0, tzinfo=UTC)
 
 
-def _signed(signed: _T, signers: Sequence[Signer]) -> bytes:
-    metadata = Metadata(signed)
-    for signer in signers:
+def _signed(signed: Root | Targets | Snapshot | Timestamp, signers: Sequence[Signer]) -> bytes:
+    metadata: Metadata[Any] = Metadata(signed)
+    for signer in {each.public_key.keyid: each for each in signers}.values():
         metadata.sign(signer, append=True)
     return metadata.to_bytes()
-
-
-def _read(store: ObjectStore, name: str, kind: type[_T]) -> _T:
-    key = keys.trust_file(name)
-    found = store.get(key, size_max=FILE_SIZE_MAX)
-    if found is None:
-        raise NotFound("the store holds no policy", subject=key, hint="modelcast keys init")
-    try:
-        signed = Metadata[_T].from_bytes(found.body).signed
-    except (RepositoryError, RecursionError) as error:
-        raise ContentError(f"it is no file of a policy: {error}"[:300], subject=key) from None
-    if not isinstance(signed, kind):
-        raise ContentError(f"it is no {kind.__name__.lower()} file", subject=key)
-    return signed

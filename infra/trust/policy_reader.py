@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +16,8 @@ from tuf.api.exceptions import DownloadHTTPError, ExpiredMetadataError, Reposito
 from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from modelcast.infra.trust.policy_files import FILE_SIZE_MAX, policy_of
+from modelcast.infra.telemetry import metrics
+from modelcast.infra.trust.policy_files import EXPIRY_DAYS, FILE_SIZE_MAX, policy_of
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound, TransportError, VerificationFailed
@@ -103,17 +106,23 @@ class PolicyReader:
             Updater(str(self._folder), _BASE, fetcher=fetcher, config=sizes, bootstrap=root.body).refresh()
         except ExpiredMetadataError as error:
             raise VerificationFailed(
-                f"the policy has expired: {error}", subject=self._store.name, hint="modelcast trust refresh"
+                f"the policy has expired: {error}", subject=self._store.name, hint="modelcast keys renew"
             ) from None
         except (RepositoryError, DownloadHTTPError, ValueError, RecursionError) as error:
             raise VerificationFailed(f"the policy can't be believed: {error}"[:400], subject=self._store.name) from None
         targets = Metadata[Targets].from_bytes((self._folder / "targets.json").read_bytes()).signed
-        policy = policy_of(targets)
+        policy = replace(policy_of(targets), expires_us=self._expires_us())
         if wrong := faults(policy):
             raise VerificationFailed(
                 f"the policy may not be used: {'; '.join(wrong)}", subject=f"{self._store.name} policy {policy.version}"
             )
+        metrics.TRUST_EXPIRES.set(policy.expires_us / 1_000_000)
         return Trust(policy, _Verifier(targets))
+
+    def _expires_us(self) -> int:
+        """When the first of the four files expires."""
+        files = (Metadata.from_bytes((self._folder / f"{name}.json").read_bytes()).signed for name in EXPIRY_DAYS)
+        return min(int(file.expires.replace(tzinfo=UTC).timestamp() * 1_000_000) for file in files)
 
 
 class _StoreFetcher(FetcherInterface):

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 from securesystemslib.exceptions import UnsupportedLibraryError
 from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
@@ -33,6 +35,8 @@ KEY_SIZE_MAX = 64 * 1024
 def new_key(path: Path, passphrase: str = "") -> SSlibKey:
     """Make an Ed25519 key in a file that its owner alone can read; encrypted if there is a passphrase.
 
+    Its public part lies beside it, in ``PATH.pub``: that is what whoever grants it needs.
+
     Raises:
         Refused: the file is there already.
     """
@@ -46,6 +50,8 @@ def new_key(path: Path, passphrase: str = "") -> SSlibKey:
         file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
         file.flush()
         os.fsync(file.fileno())
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    path.with_name(f"{path.name}.pub").write_bytes(public)
     return _ssl_key(CryptoSigner(private))
 
 
@@ -80,6 +86,25 @@ def open_key(uri: str, known: Mapping[str, SSlibKey], passphrase: str = "") -> S
         return Signer.from_priv_key_uri(where, public)
     except (ValueError, UnsupportedLibraryError) as error:
         raise UsageError(f"it can't be used: {error}"[:300], subject=uri) from None
+
+
+def public_of(uri: str, passphrase: str = "") -> SSlibKey:
+    """The public key of a URI: of a file with a public key alone (PEM), which others may read, or as ``open_key``."""
+    scheme, _, rest = uri.partition(":")
+    if scheme == FILE and (text := _public_text(Path(rest))) is not None:
+        try:
+            return SSlibKey.from_crypto(load_pem_public_key(text))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"it can't be used: {error}"[:300], subject=uri) from None
+    return public_key(open_key(uri, {}, passphrase))
+
+
+def _public_text(path: Path) -> bytes | None:
+    try:
+        text = path.read_bytes()[:KEY_SIZE_MAX]
+    except OSError:
+        return None
+    return text if text.lstrip().startswith(b"-----BEGIN PUBLIC KEY-----") else None
 
 
 def signing(signers: Iterable[Signer]) -> Sign:

@@ -65,7 +65,7 @@ def test_what_a_granted_key_signs_is_served_and_what_anybody_else_writes_is_not(
 
     assert "by no key of policy 1" in signs("publish", MODEL, modelcast.model(1), code=4).err
     modelcast("keys", "grant", "training", f"publish/{MODEL}/*/*", "--key", f"file:{tmp_path}/train.pem", *holders)
-    assert "nobody has signed it" in modelcast("publish", MODEL, modelcast.model(1), code=4).err
+    assert "nothing signs here" in modelcast("publish", MODEL, modelcast.model(1), code=4).err
     signs("publish", MODEL, modelcast.model(1), "--wait", "--timeout", "2m")
     assert served() == 1
     assert "lets nobody say 'command/pin/" in signs("pin", f"{MODEL}/1", "--yes", code=4).err

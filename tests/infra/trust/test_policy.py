@@ -13,7 +13,8 @@ from modelcast.infra.registry.claim import Claimed, claim
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.infra.trust import policy_reader as reading
-from modelcast.infra.trust.policy_files import PolicyKeys, begin, change, grant_role, revoke_key, set_floor
+from modelcast.infra.trust.policy_changes import change
+from modelcast.infra.trust.policy_files import PolicyKeys, begin, grant_role, revoke_key, set_floor
 from modelcast.infra.trust.policy_reader import PolicyReader
 from modelcast.infra.trust.signing_keys import public_key, signing
 from modelcast.schemas import keys
@@ -47,7 +48,9 @@ class Registry:
     def grants(self, name: str, signer: Signer, *paths: str) -> int:
         key = public_key(signer)
         role = TrustRole(name, frozenset({key.keyid}), 1, paths)
-        return change(self.store, self.holders, lambda targets: grant_role(targets, role, {key.keyid: key}), now=NOW)
+        return change(
+            self.store, self.root, self.holders, lambda targets: grant_role(targets, role, {key.keyid: key}), now=NOW
+        )
 
     def policy(self, folder: Path | None = None) -> PolicyReader:
         return PolicyReader(self.store, self.root, folder)
@@ -117,7 +120,7 @@ def test_a_revoked_key_is_believed_below_the_floor_alone(registry: Registry, mon
         revoke_key(targets, public_key(registry.train).keyid)  # type: ignore[arg-type]
         set_floor(targets, "fraud", floor)  # type: ignore[arg-type]
 
-    change(registry.store, registry.holders, revoked, now=NOW)
+    change(registry.store, registry.root, registry.holders, revoked, now=NOW)
     assert registry.reader().tail("fraud").log.head == 1
     registry.publish(RegistryReader(registry.store, sign=signing([registry.train])))
     with pytest.raises(Untrusted, match="by no key of policy 3"):
@@ -127,15 +130,19 @@ def test_a_revoked_key_is_believed_below_the_floor_alone(registry: Registry, mon
 def test_another_history_than_the_floors_is_refused(registry: Registry) -> None:
     registry.publish(RegistryReader(registry.store))
     wrong = Floor(1, "sha256:" + "0" * 64)
-    change(registry.store, registry.holders, lambda targets: set_floor(targets, "fraud", wrong), now=NOW)
+    change(registry.store, registry.root, registry.holders, lambda targets: set_floor(targets, "fraud", wrong), now=NOW)
     with pytest.raises(ForeignRegistry, match="names a history of 1 entries"):
         registry.reader().tail("fraud")
     longer = Floor(2, wrong.digest)
-    change(registry.store, registry.holders, lambda targets: set_floor(targets, "fraud", longer), now=NOW)
+    change(
+        registry.store, registry.root, registry.holders, lambda targets: set_floor(targets, "fraud", longer), now=NOW
+    )
     with pytest.raises(ForeignRegistry, match="holds another one of 1"):
         registry.reader().tail("fraud")
     with pytest.raises(Refused, match="never lowered"):
-        change(registry.store, registry.holders, lambda targets: set_floor(targets, "fraud", wrong), now=NOW)
+        change(
+            registry.store, registry.root, registry.holders, lambda targets: set_floor(targets, "fraud", wrong), now=NOW
+        )
 
 
 def forged(registry: Registry, name: str, edit: Callable[[dict[str, object]], None]) -> None:
@@ -206,7 +213,13 @@ def test_a_policy_that_would_be_of_no_use_is_not_written(registry: Registry) -> 
     key = public_key(registry.train)
     role = TrustRole("training", frozenset({key.keyid}), 2, ("publish/*/*/*",))
     with pytest.raises(Refused, match="wants 2 of 1 keys"):
-        change(registry.store, registry.holders, lambda targets: grant_role(targets, role, {key.keyid: key}), now=NOW)
+        change(
+            registry.store,
+            registry.root,
+            registry.holders,
+            lambda targets: grant_role(targets, role, {key.keyid: key}),
+            now=NOW,
+        )
     assert registry.policy().current().policy.version == 1
 
 

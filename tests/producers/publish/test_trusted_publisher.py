@@ -10,7 +10,8 @@ from securesystemslib.signer import CryptoSigner
 from modelcast.infra.settings import Settings
 from modelcast.infra.settings_publish import TrustSettings
 from modelcast.infra.stores import MemoryStore
-from modelcast.infra.trust.policy_files import PolicyKeys, begin, change, grant_role
+from modelcast.infra.trust.policy_changes import change
+from modelcast.infra.trust.policy_files import PolicyKeys, begin, grant_role
 from modelcast.infra.trust.signing_keys import new_key
 from modelcast.producers import Publisher
 from modelcast.schemas.digests import sha256_of
@@ -31,7 +32,7 @@ class Trusting:
         self.root = sha256_of(begin(store, holders, now=NOW))
         key = new_key(folder / "train.pem")
         role = TrustRole("training", frozenset({key.keyid}), 1, ("publish/fraud/staged/eu",))
-        change(store, holders, lambda targets: grant_role(targets, role, {key.keyid: key}), now=NOW)
+        change(store, self.root, holders, lambda targets: grant_role(targets, role, {key.keyid: key}), now=NOW)
         new_key(folder / "thief.pem")
         (folder / "model").mkdir()
         (folder / "model" / "notes.txt").write_text("weights")

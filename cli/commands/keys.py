@@ -189,7 +189,7 @@ def rotate(
     the old ones sign along (--policy, --online), unless they are lost.
     """
     from modelcast.infra.stores.configured import origin_store
-    from modelcast.infra.trust.policy_changes import rotate as write_next
+    from modelcast.infra.trust.policy_changes import rotate_root
     from modelcast.infra.trust.policy_files import PolicyKeys
 
     settings = _ready()
@@ -199,7 +199,7 @@ def rotate(
     )
     pinned, store = _pinned(settings), origin_store(settings)
     confirm(f"Write the next root into {store.name}?", yes=yes)
-    version = write_next(store, pinned, today, after, now=datetime.now(UTC), threshold=threshold)
+    version = rotate_root(store, pinned, today, after, now=datetime.now(UTC), threshold=threshold)
     emit({"version": version}, output, Text(f"root {version} is in force: what is pinned stays as it is"))
 
 

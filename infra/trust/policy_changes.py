@@ -47,7 +47,7 @@ def change(
     return _put_next(store, files, holders, now)
 
 
-def rotate(
+def rotate_root(
     store: ObjectStore,
     root_digest: str,
     holders: PolicyKeys,

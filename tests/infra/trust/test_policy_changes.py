@@ -10,7 +10,7 @@ from securesystemslib.signer import CryptoSigner, Signer
 from tuf.api.metadata import Metadata, Targets
 
 from modelcast.infra.stores import MemoryStore
-from modelcast.infra.trust.policy_changes import change, rotate
+from modelcast.infra.trust.policy_changes import change, rotate_root
 from modelcast.infra.trust.policy_files import PolicyKeys, begin, grant_role
 from modelcast.infra.trust.policy_reader import PolicyReader
 from modelcast.infra.trust.signing_keys import new_key, public_key, public_of
@@ -41,7 +41,7 @@ class Store:
         return change(self.store, self.root, holders or self.holders, granting(name, made()), now=NOW)
 
     def rotates(self, successors: PolicyKeys, holders: PolicyKeys | None = None, **options: Any) -> int:
-        return rotate(self.store, self.root, holders or self.holders, successors, now=NOW, **options)
+        return rotate_root(self.store, self.root, holders or self.holders, successors, now=NOW, **options)
 
     def policy(self, folder: Path | None = None) -> TrustPolicy:
         return PolicyReader(self.store, self.root, folder).current().policy
@@ -187,7 +187,7 @@ def test_who_pinned_the_first_root_follows_the_next_ones(store: Store, tmp_path:
 
 def test_a_root_is_renewed_by_its_own_keys(store: Store) -> None:
     later = NOW + timedelta(days=700)
-    assert rotate(store.store, store.root, store.holders, NOBODY, now=later) == 2
+    assert rotate_root(store.store, store.root, store.holders, NOBODY, now=later) == 2
     assert Metadata[Any].from_bytes(store.file("2.root.json").body).signed.expires > NOW + timedelta(days=1_400)
     assert store.policy().version == 1
 
@@ -225,7 +225,7 @@ def test_a_root_that_its_predecessor_did_not_sign_is_none(store: Store) -> None:
 
 
 def test_the_first_file_that_expires_is_told(store: Store) -> None:
-    rotate(store.store, store.root, store.holders, NOBODY, now=NOW - timedelta(days=600))
+    rotate_root(store.store, store.root, store.holders, NOBODY, now=NOW - timedelta(days=600))
     left_days = (store.policy().expires_us / 1e6 - NOW.timestamp()) / 86_400
     assert 128 < left_days < 131, "the root has 730 days, 600 of them gone; the others 365"
 

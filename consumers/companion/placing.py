@@ -98,10 +98,17 @@ class ModelRepository:
     def untouched(self, model: str, folder: str) -> bool:
         """Whether a version's files are still those that were placed, by inode, size and time of change.
 
-        A server that starts from its disk names what it found there by our name for it.
+        A server that starts from its disk names what it found there by our name for it. Of a version that was never
+        placed here nothing is known, and nothing is doubted: it is none that was ordered.
         """
         try:
-            stamps = orjson.loads(self._stamps_file(model, folder).read_bytes())
+            noted = self._stamps_file(model, folder).read_bytes()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        try:
+            stamps = orjson.loads(noted)
             return all(_stamp(self.root / model / folder / path) == stamp for path, stamp in stamps.items())
         except (OSError, orjson.JSONDecodeError):
             return False

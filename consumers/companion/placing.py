@@ -26,7 +26,7 @@ STAGING = ".modelcast"
 VERSION_NUMBER = re.compile(r"[0-9]{1,18}")
 """A version, as its folder is named; what is longer, or says something else, is none of ours."""
 _REPLACED = "replaced-"
-_STAMPS = ".placed-"
+_PLACED, _LOADED = ".placing-", ".placed-"  # of a version: what was placed, and what the server has loaded since
 _COPY_BYTES = 8 * 1024 * 1024
 
 
@@ -84,7 +84,7 @@ class ModelRepository:
             stamps = {place.path: _stamp(aside / place.path) for place in layout.places}
             final = self.root / model / layout.folder
             final.parent.mkdir(parents=True, exist_ok=True)
-            with written_aside(self._stamps_file(model, layout.folder), durable=durable) as file:
+            with written_aside(final.parent / f"{_PLACED}{layout.folder}", durable=durable) as file:
                 file.write(orjson.dumps(stamps))
             replaced = self._replace(final, aside)
             if durable:
@@ -96,15 +96,15 @@ class ModelRepository:
         return final
 
     def untouched(self, model: str, folder: str) -> bool:
-        """Whether a version's files are still those that were placed, by inode, size and time of change.
+        """Whether a version's files are still those that the server has loaded, by inode, size and time of change.
 
         A server that starts from its disk names what it found there by our name for it. Of a version that was never
         placed here nothing is known, and nothing is doubted: it is none that was ordered.
         """
         try:
-            noted = self._stamps_file(model, folder).read_bytes()
+            noted = (self.root / model / f"{_LOADED}{folder}").read_bytes()
         except FileNotFoundError:
-            return True
+            return not (self.root / model / f"{_PLACED}{folder}").exists()
         except OSError:
             return False
         try:
@@ -113,8 +113,10 @@ class ModelRepository:
         except (OSError, orjson.JSONDecodeError):
             return False
 
-    def _stamps_file(self, model: str, folder: str) -> Path:
-        return self.root / model / f"{_STAMPS}{folder}"
+    def loaded(self, model: str, folder: str) -> None:
+        """The server has loaded what was placed last. Until then its memory holds what it had before."""
+        with suppress(FileNotFoundError):
+            (self.root / model / f"{_PLACED}{folder}").replace(self.root / model / f"{_LOADED}{folder}")
 
     def write(self, model: str, name: str, content: bytes | None) -> None:
         """Replace ``<model>/<name>`` by one rename, durably; None removes it."""
@@ -164,7 +166,8 @@ class ModelRepository:
             for folder in (self.root / model).iterdir():
                 if folder.name.isdecimal() and folder.name not in kept and (aside := self._set_aside(folder)):
                     shutil.rmtree(aside, ignore_errors=True)
-                    self._stamps_file(model, folder.name).unlink(missing_ok=True)
+                    for noted in (_PLACED, _LOADED):
+                        (self.root / model / f"{noted}{folder.name}").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let another companion have it."""

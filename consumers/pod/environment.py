@@ -39,7 +39,7 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             *("cuda driver", "no cuda", "cuda error", "libcuda", "no kernel image", "illegal instruction"),
             *("cudaerror", "cuda initialization", "nvml", "torch not compiled with"),
-            *("no nvidia driver", "no hip gpus", "cuda.is_available() is false", "on a cuda device"),
+            *("no nvidia driver", "no hip gpus", "cuda.is_available() is false", "object on a cuda device"),
             *("incompatible device", "not compatible with this version of", "not compatible with the current version"),
             *("packagenotfounderror", "no package metadata", "does not recognize this architecture"),
             *("cannot open shared object file", "undefined symbol", "glibc_", "glibcxx_"),
@@ -60,7 +60,7 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
             # of Hugging Face's hub and of boto3
             *("couldn't connect to", "could not connect to", "unable to connect to", "endpointconnectionerror"),
             *("unable to locate credentials", "nocredentialserror", "accessdenied", "access denied", "gated repo"),
-            *("expired token", "expiredtoken", "invalidaccesskeyid", "signaturedoesnotmatch"),
+            *("expired token", "expiredtoken", "operation: forbidden", "invalidaccesskeyid", "signaturedoesnotmatch"),
         ),
     ),
 )

@@ -111,6 +111,7 @@ class FolderEngine:
             raise LoadFailed(str(error), code="io_error", subject=order.model) from None
         try:
             await self._run_load(order, folder)
+            await asyncio.to_thread(self._repository.loaded, order.model, folder)
         except LoadFailed as error:  # a server that starts must not find the link on what was refused
             try:
                 await asyncio.to_thread(self._lead_to, order.model, before)

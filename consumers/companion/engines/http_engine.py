@@ -130,6 +130,7 @@ class HttpEngine(ABC):
         await self._recall(order.model)
         try:
             await self.send_load(delivered)
+            await asyncio.to_thread(self.repository.loaded, order.model, delivered.layout.folder)
             return check_held(await self.serving(order.model), order, order.model)
         except PodUnreachable as error:
             await self.undo_load(order.model, noted)

@@ -56,6 +56,7 @@ class Conformance(LosingConformance):
         await self.serves(1, rig, companion, driver)
         rig.kill()
         changed = [path for path in (rig.repository / "adder").rglob("*") if path.is_file() and path.parts[-2] == "1"]
+        assert changed
         for path in changed:
             path.write_bytes(path.read_bytes().replace(b"1", b"9"))
         rig.start()

@@ -133,7 +133,7 @@ def test_pruning_keeps_what_it_is_told_and_what_is_no_version(repository: ModelR
     repository.write("fraud", "settings.json", b"{}")
     repository.prune("fraud", {"6", "7", ""})
     kept = sorted(p.name for p in (repository.root / "fraud").iterdir())
-    assert kept == [".placed-6", ".placed-7", "6", "7", "settings.json"]
+    assert kept == [".placing-6", ".placing-7", "6", "7", "settings.json"]
 
 
 def test_files_that_were_changed_are_told_from_those_that_were_placed(
@@ -141,12 +141,16 @@ def test_files_that_were_changed_are_told_from_those_that_were_placed(
 ) -> None:
     assert repository.untouched("fraud", "7"), "nothing was placed that could be another"
     folder = repository.place("fraud", LAYOUT, artifact, threading.Event())
+    assert not repository.untouched("fraud", LAYOUT.folder), "the server has not loaded it yet"
+    repository.loaded("fraud", LAYOUT.folder)
     (folder / "__pycache__").mkdir()  # what a server adds is its own
     assert repository.untouched("fraud", LAYOUT.folder)
     file = folder / LAYOUT.places[0].path
     file.write_bytes(bytes(reversed(file.read_bytes())))
     assert not repository.untouched("fraud", LAYOUT.folder)
     repository.place("fraud", LAYOUT, artifact, threading.Event())
+    assert not repository.untouched("fraud", LAYOUT.folder), "its memory may hold what was read before"
+    repository.loaded("fraud", LAYOUT.folder)
     assert repository.untouched("fraud", LAYOUT.folder)
     file.unlink()
     assert not repository.untouched("fraud", LAYOUT.folder)

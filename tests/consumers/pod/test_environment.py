@@ -58,6 +58,7 @@ class OutOfMemoryError(RuntimeError):
         ("EndpointConnectionError: Could not connect to the endpoint URL", "server_failed"),
         ("NoCredentialsError: Unable to locate credentials", "server_failed"),
         ("ClientError: An error occurred (AccessDenied) when calling the GetObject operation", "server_failed"),
+        ("ClientError: An error occurred (403) when calling the HeadObject operation: Forbidden", "server_failed"),
         ("RuntimeError: Found no NVIDIA driver on your system.", "unsupported"),
         ("RuntimeError: No HIP GPUs are available", "unsupported"),
         ("Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False", "unsupported"),

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 import zipfile
@@ -104,14 +105,37 @@ class VLLMServer(DescribedServer):
         return int(body["choices"][0]["text"]) if status == 200 else None
 
 
-class TestTensorFlowServing(Conformance):
+class HoldsNumbers(Conformance):
+    """Of servers that read a version's files once, whatever lies there later."""
+
+    async def test_other_bytes_under_a_number_that_it_holds_are_loaded(
+        self, rig: DescribedServer, make_companion: MakeCompanion
+    ) -> None:
+        first = make_companion()
+        driver = V2Pod("companion-a", first.url, TOKEN)
+        await self.serves(1, rig, first, driver)
+        first.signal(signal.SIGTERM)
+        first.wait()
+        await driver.aclose()
+        shutil.rmtree(first.home / "state")  # as the hint of a foreign registry has it
+        second = make_companion()
+        driver = V2Pod("companion-a", second.url, TOKEN)
+        other = rig.artifact(7)
+        other.put(second.cache)
+        await driver.load(order(other, 1))
+        assert await asyncio.to_thread(rig.says) == 7
+        assert (await driver.read("adder")).manifest_digest == other.digest
+        await driver.aclose()
+
+
+class TestTensorFlowServing(HoldsNumbers):
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[TensorFlowServer]:
         with running(TensorFlowServer(tmp_path)) as server:
             yield server
 
 
-class TestTorchServe(Conformance):
+class TestTorchServe(HoldsNumbers):
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[TorchServer]:
         with running(TorchServer(tmp_path)) as server:

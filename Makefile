@@ -41,6 +41,7 @@ test-all: $(DEV)
 	@MODELCAST_SOAK=true $(BIN)/pytest -m 'not real and not without_deltas' -n $(JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
 
 test-real: $(BROWSER)
+	@$(BIN)/python -m tests.support.servers.serving_peers
 	@MODELCAST_SOAK=$(SOAK) $(BIN)/pytest -m real -n $(REAL_JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
 
 # One test, which runs the others of `make test` by itself, in as many processes as they take.

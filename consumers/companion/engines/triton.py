@@ -97,6 +97,7 @@ class TritonEngine:
         self._load_seconds_max = load_seconds_max
         self._prepared: dict[LoadOrder, Delivered] = {}
         self._loaded: dict[str, Delivered] = {}  # what serves, without its bytes
+        self._ending: dict[str, asyncio.Task[None]] = {}  # trials that Triton has been told to unload
         self._token = token
         self._client: Any = None
 
@@ -107,7 +108,7 @@ class TritonEngine:
             self._client.register_plugin(TritonToken(self._token))
         if self._repository is not None:  # what a companion that was killed has left under trial
             for trial in await asyncio.to_thread(self._repository.models, TRIAL_SUFFIX):
-                await self._end_trial(trial)
+                self._ending[trial] = asyncio.create_task(self._end_trial(trial))
 
     async def reach_server(self) -> None:
         """See ``RemoteEngine``."""
@@ -221,6 +222,8 @@ class TritonEngine:
         """Load it where no request goes, and compare its answers with those recorded."""
         model, folder = delivered.order.model, delivered.layout.folder
         trial = trial_name(model)
+        if ending := self._ending.pop(trial, None):  # else Triton would unload this one when it comes to it
+            await asyncio.wait({ending})
         try:
             if self._repository is not None:
                 await asyncio.to_thread(self._repository.point, trial, folder, f"../{model}/{folder}")
@@ -229,11 +232,13 @@ class TritonEngine:
         except OSError as error:
             raise LoadFailed(str(error), code="io_error", subject=model) from None
         finally:
-            await self._end_trial(trial)
+            ending = self._ending[trial] = asyncio.create_task(self._end_trial(trial))
+            await asyncio.wait({ending}, timeout=READ_SECONDS)
 
     async def _end_trial(self, trial: str) -> None:
+        """Triton unloads a model that it is still loading once it has loaded it, however long that takes."""
         with suppress(InferenceServerException):  # the next trial of that model takes its place
-            await self._client.unload_model(trial, client_timeout=READ_SECONDS)
+            await self._client.unload_model(trial, client_timeout=self._load_seconds_max)
         if self._repository is not None:
             await asyncio.to_thread(self._repository.discard, trial)
 
@@ -307,6 +312,10 @@ class TritonEngine:
 
     async def aclose(self) -> None:
         """Close the channel, let another companion have the folder. Triton goes on serving."""
+        for ending in self._ending.values():
+            ending.cancel()
+        if self._ending:
+            await asyncio.wait(self._ending.values())
         if self._client is not None:
             await self._client.close()
         if self._repository is not None:

